@@ -1,0 +1,80 @@
+/* Errors as sentences, memory from the caller's allocator. Holds no state. */
+#include "base.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { ALIGN = 64 };
+
+const char *tess_version(void)
+{
+    return TESS_VERSION;
+}
+
+int tess_abi(void)
+{
+    return TESS_ABI;
+}
+
+const char *tess_strerror(int error)
+{
+    switch (error) {
+    case TESS_OK: return "success";
+#define TEXT(name, number, text)                                                                   \
+    case number: return text;
+        TESS_ERRORS(TEXT)
+#undef TEXT
+    default: return "unknown error";
+    }
+}
+
+static void *malloc_alloc(void *ctx, size_t bytes)
+{
+    (void)ctx;
+    return malloc(bytes);
+}
+
+static void malloc_release(void *ctx, void *ptr)
+{
+    (void)ctx;
+    free(ptr);
+}
+
+struct tess_allocator tess_base_allocator(const struct tess_allocator *allocator)
+{
+    if (allocator) return *allocator;
+    return (struct tess_allocator){.alloc = malloc_alloc, .release = malloc_release};
+}
+
+/* The pointer that the allocator gave stands just below the aligned block. */
+void *tess_base_alloc(const struct tess_allocator *allocator, size_t bytes)
+{
+    if (bytes > SIZE_MAX - ALIGN - sizeof(void *)) return NULL;
+    char *raw = allocator->alloc(allocator->ctx, bytes + ALIGN + sizeof(void *));
+    if (!raw) return NULL;
+    uintptr_t start = ((uintptr_t)raw + sizeof(void *) + ALIGN - 1) & ~(uintptr_t)(ALIGN - 1);
+    void *ptr = raw + (start - (uintptr_t)raw);
+    memcpy((char *)ptr - sizeof raw, &raw, sizeof raw);
+    memset(ptr, 0, bytes);
+    return ptr;
+}
+
+void tess_base_free(const struct tess_allocator *allocator, void *ptr)
+{
+    if (!ptr) return;
+    void *raw;
+    memcpy(&raw, (char *)ptr - sizeof raw, sizeof raw);
+    allocator->release(allocator->ctx, raw);
+}
+
+int tess_base_fail(struct tess_why *why, int error, const char *format, ...)
+{
+    if (why) {
+        va_list args;
+        va_start(args, format);
+        vsnprintf(why->text, sizeof why->text, format, args);
+        va_end(args);
+    }
+    return error;
+}

@@ -1,0 +1,450 @@
+/* Tessera: speech to tokens and tokens back to speech, live, on ordinary CPUs.
+ *
+ * This header is the library's only door. What it holds, in the order sound flows:
+ *
+ *     model      opened once, immutable, shared by all threads
+ *     worker     one caller's scratch memory and helper threads
+ *     encoder    a stream: PCM in, codes out      decoder   a stream: codes in, PCM out
+ *     resampler  any rate to the model's          ring      samples between two threads
+ *     writer     codes to a .tess file            reader    and back
+ *
+ * Errors. A call that can fail returns a negative TESS_E_... code; zero and above is success or
+ * a count, and zero frames means "more input needed", never failure. Where a reason can be told,
+ * the call takes a `struct tess_why *` (or NULL) and writes one line there. The library prints
+ * nothing, never exits, and changes no global state.
+ *
+ * Shapes follow memory, last index fastest: PCM [N][channels], latents [T][D], codes [T][K].
+ * Samples are float, full scale is 1.0. Compiles as C99 and C++11. */
+#ifndef TESSERA_H
+#define TESSERA_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#if defined(__GNUC__)
+#define TESS_API __attribute__((visibility("default")))
+#else
+#define TESS_API
+#endif
+
+#define TESS_VERSION "0.1.0"
+#define TESS_ABI     0
+
+/** The library's version, as "major.minor.patch". Cannot fail, any thread. */
+TESS_API const char *tess_version(void);
+
+/** Number of the binary interface; a program built against another number must be rebuilt.
+ *  Cannot fail, any thread. */
+TESS_API int tess_abi(void);
+
+/* ---- errors ------------------------------------------------------------------------------ */
+
+#define TESS_ERRORS(X)                                                                             \
+    X(NOMEM, -1, "out of memory")                                                                  \
+    X(ARGUMENT, -2, "argument out of range")                                                       \
+    X(IO, -3, "reading or writing failed")                                                         \
+    X(FORMAT, -4, "not a file of the expected format")                                             \
+    X(TRUNCATED, -5, "the file ends too early")                                                    \
+    X(CHECKSUM, -6, "the checksum does not match")                                                 \
+    X(MODEL, -7, "the model file is not valid")                                                    \
+    X(FAMILY, -8, "unknown model family")                                                          \
+    X(MISMATCH, -9, "made by or for another model")                                                \
+    X(NONFINITE, -10, "a sample is NaN or infinite")                                               \
+    X(SPACE, -11, "the output buffer is too small")                                                \
+    X(ENDED, -12, "the stream has ended: reset it first")                                          \
+    X(UNSUPPORTED, -13, "this model or machine cannot do that")                                    \
+    X(CODE, -14, "a code is outside its codebook")
+
+enum tess_error {
+    TESS_OK = 0,
+#define TESS_ERROR_ENUM(name, number, text) TESS_E_##name = number,
+    TESS_ERRORS(TESS_ERROR_ENUM)
+#undef TESS_ERROR_ENUM
+};
+
+/** One sentence for an error code, without a full stop; "unknown error" for others.
+ *  Cannot fail, any thread; the text is static. */
+TESS_API const char *tess_strerror(int error);
+
+/** Where a call writes why it failed: one line, always terminated, naming the input and the
+ *  limit. Untouched on success. */
+struct tess_why {
+    char text[256];
+};
+
+/* ---- memory ------------------------------------------------------------------------------ */
+
+/** Where the library takes its memory. `alloc` returns `bytes` bytes aligned for any type, or
+ *  NULL; `release` takes what alloc gave, or NULL. Both may be called from several threads. A
+ *  NULL `struct tess_allocator *` means malloc and free; a given one is copied. */
+struct tess_allocator {
+    void *(*alloc)(void *ctx, size_t bytes);
+    void (*release)(void *ctx, void *ptr);
+    void *ctx;
+};
+
+/* ---- kernels ----------------------------------------------------------------------------- */
+
+/** Name of the i-th set of kernels that this CPU can run, from "scalar" (i = 0, the definition)
+ *  to the fastest; NULL past the last. All give the same bits. Cannot fail, any thread. */
+TESS_API const char *tess_kernel_name(int i);
+
+/* ---- model ------------------------------------------------------------------------------- */
+
+struct tess_model;
+
+/** How to open a model. Set `size` to sizeof(struct tess_model_options) and the rest to zero. */
+struct tess_model_options {
+    size_t size;
+    const struct tess_allocator *allocator; /**< copied; NULL = malloc */
+    const char *kernel; /**< a tess_kernel_name; NULL = TESSERA_KERNEL if set, else the fastest */
+};
+
+enum tess_capability {
+    TESS_LIVE,       /**< streams without look-ahead */
+    TESS_DELAYED,    /**< streams with the stated delay */
+    TESS_WHOLE_CLIP, /**< needs the whole clip before its first output */
+};
+
+/** What a model is. All numbers are at the model's own rate. */
+struct tess_model_info {
+    size_t size; /**< set by the caller: sizeof(struct tess_model_info) */
+    char name[64];
+    char family[32];
+    char licence[64];
+    char arithmetic[16]; /**< "fp32" */
+    char kernel[16];     /**< the kernels in use, a tess_kernel_name */
+    unsigned char sha256[32]; /**< of the file; its first 8 bytes are the fingerprint in .tess */
+    int sample_rate;     /**< Hz */
+    int channels;        /**< PCM is [N][channels], interleaved */
+    int hop;             /**< samples a frame */
+    int codebooks;       /**< K at full rate: columns of a frame's codes */
+    int codebooks_default;
+    uint64_t codebooks_legal; /**< bit K-1 is set where K columns are a rate of this model */
+    int entries;         /**< codes run from code_min to code_min + entries - 1 */
+    int code_min;        /**< 0; below 0 the uint16_t codes are to be read as int16_t */
+    enum tess_capability encode, decode;
+    int encode_delay;    /**< samples a code waits for after the end of its hop */
+    int decode_delay;    /**< samples a decoder holds back until later frames or the end */
+    uint64_t parameters;
+};
+
+/** Opens a model file (safetensors, mapped read-only; every tensor is checked, SHA-256 taken).
+ *  path is UTF-8. On success *model is set and must go to tess_model_close.
+ *  Errors: IO, FORMAT, TRUNCATED, MODEL (a tensor missing, misshapen, unused, not finite),
+ *  FAMILY, UNSUPPORTED (kernel), NOMEM; *model is then NULL. Any thread. */
+TESS_API int tess_model_open(struct tess_model **model,
+                             const char *path,
+                             const struct tess_model_options *options,
+                             struct tess_why *why);
+
+/** As tess_model_open, from bytes in memory, which are copied where needed: `data` may be freed
+ *  when the call returns. */
+TESS_API int tess_model_open_memory(struct tess_model **model,
+                                    const void *data,
+                                    size_t n_bytes,
+                                    const struct tess_model_options *options,
+                                    struct tess_why *why);
+
+/** Frees a model. Its workers and streams must be gone. NULL is allowed. */
+TESS_API void tess_model_close(struct tess_model *model);
+
+/** Fills *info (its `size` set by the caller). Errors: ARGUMENT (unknown size). Any thread. */
+TESS_API int tess_model_get_info(const struct tess_model *model, struct tess_model_info *info);
+
+/* ---- worker ------------------------------------------------------------------------------ */
+
+struct tess_worker;
+
+/** Set `size` to sizeof(struct tess_worker_options) and what you do not care for to zero. */
+struct tess_worker_options {
+    size_t size;
+    int threads;     /**< threads that share a call's work, the caller's included; 0 = 1, at most 64 */
+    int max_streams; /**< streams a call may name; 0 = 1, at most 1024 */
+    int profile;     /**< not 0: measure the time of each stage (tess_worker_get_profile) */
+};
+
+/** One caller's scratch memory (a few MB) and helper threads. Borrows the model, takes its
+ *  allocator. A worker serves one call at a time. How many threads it has changes no bit of the
+ *  result. Errors: NOMEM, ARGUMENT. */
+TESS_API int tess_worker_create(struct tess_worker **worker,
+                                const struct tess_model *model,
+                                const struct tess_worker_options *options);
+
+/** Frees a worker and ends its threads. NULL is allowed. */
+TESS_API void tess_worker_destroy(struct tess_worker *worker);
+
+/** Seconds spent in each stage since the worker was created, zeros without `profile`. */
+struct tess_profile {
+    double analysis;  /**< samples to features */
+    double encoder;   /**< features to latents */
+    double quantizer; /**< latents to codes */
+    double lookup;    /**< codes to latents */
+    double decoder;   /**< latents to spectra */
+    double synthesis; /**< spectra to samples */
+};
+TESS_API void tess_worker_get_profile(const struct tess_worker *worker, struct tess_profile *profile);
+
+/* ---- streams ----------------------------------------------------------------------------- */
+
+/* An encoder or decoder is one flat block of bytes without pointers: it may be copied with memcpy
+ * (a snapshot), moved, sent to another process that runs the same model, or written over. Each
+ * belongs to one thread at a time. Its size is constant, whatever has passed through it. */
+struct tess_encoder;
+struct tess_decoder;
+
+/** Set `size` to sizeof(struct tess_stream_options) and the rest to zero for the defaults. */
+struct tess_stream_options {
+    size_t size;
+    int codebooks; /**< columns K of a frame's codes, a prefix of all; 0 = the model's default */
+};
+
+/** Bytes of an encoder of this model. Cannot fail, any thread. */
+TESS_API size_t tess_encoder_size(const struct tess_model *model);
+
+/** Makes an encoder in `mem`, tess_encoder_size bytes aligned to 8, which the caller keeps.
+ *  Errors: ARGUMENT (not a legal number of codebooks). */
+TESS_API int tess_encoder_init(struct tess_encoder *mem,
+                               const struct tess_model *model,
+                               const struct tess_stream_options *options);
+
+/** tess_encoder_init in memory of the model's allocator; free it with tess_encoder_destroy. */
+TESS_API int tess_encoder_create(struct tess_encoder **encoder,
+                                 const struct tess_model *model,
+                                 const struct tess_stream_options *options);
+TESS_API void tess_encoder_destroy(struct tess_encoder *encoder, const struct tess_model *model);
+
+/** Back to the start of a new recording, same options. Cannot fail. */
+TESS_API void tess_encoder_reset(struct tess_encoder *encoder);
+
+/** Frames that a push of n_samples (per channel) would give now, one more than that at the end.
+ *  Cannot fail. */
+TESS_API int64_t tess_encoder_frames(const struct tess_encoder *encoder, size_t n_samples);
+
+/** One stream's share of a call. */
+struct tess_encode_job {
+    struct tess_encoder *encoder; /**< each stream at most once in a call */
+    const float *pcm;             /**< [n_samples][channels], any number, finite */
+    size_t n_samples;
+    int end;         /**< not 0: these are the last samples; a partial hop is filled with zeros */
+    uint16_t *codes; /**< [capacity][K], borrowed for the call */
+    size_t capacity; /**< frames that fit */
+    int64_t n_frames; /**< out: frames written */
+    int error;        /**< out: 0, or NONFINITE, SPACE, ENDED, MISMATCH: nothing was consumed */
+};
+
+/** Encodes for several streams at once: their frames run as one batch, and no stream's codes
+ *  depend on its company, on how its samples were split over calls, on threads or on the CPU.
+ *  A job that fails does not touch the others. Allocates nothing.
+ *  Returns 0 when every job succeeded, else the first failed job's error; ARGUMENT when n_jobs is
+ *  not 0..max_streams (then nothing ran). */
+TESS_API int tess_encode(struct tess_worker *worker, struct tess_encode_job *jobs, int n_jobs);
+
+/** One stream's push: a tess_encode of one job. Returns the frames written or an error. */
+TESS_API int64_t tess_encoder_push(struct tess_worker *worker,
+                                   struct tess_encoder *encoder,
+                                   const float *pcm,
+                                   size_t n_samples,
+                                   uint16_t *codes,
+                                   size_t capacity);
+
+/** Ends the stream: what is still held back comes out (at most one frame for a live model; none
+ *  after whole hops). Afterwards only a reset is allowed. Returns the frames written or an error. */
+TESS_API int64_t tess_encoder_flush(struct tess_worker *worker,
+                                    struct tess_encoder *encoder,
+                                    uint16_t *codes,
+                                    size_t capacity);
+
+/** As their encoder twins. */
+TESS_API size_t tess_decoder_size(const struct tess_model *model);
+TESS_API int tess_decoder_init(struct tess_decoder *mem,
+                               const struct tess_model *model,
+                               const struct tess_stream_options *options);
+TESS_API int tess_decoder_create(struct tess_decoder **decoder,
+                                 const struct tess_model *model,
+                                 const struct tess_stream_options *options);
+TESS_API void tess_decoder_destroy(struct tess_decoder *decoder, const struct tess_model *model);
+TESS_API void tess_decoder_reset(struct tess_decoder *decoder);
+
+/** Samples that a push of n_frames would give now, without the tail that comes at the end
+ *  (at most decode_delay). Cannot fail. */
+TESS_API int64_t tess_decoder_samples(const struct tess_decoder *decoder, size_t n_frames);
+
+struct tess_decode_job {
+    struct tess_decoder *decoder; /**< each stream at most once in a call */
+    const uint16_t *codes;        /**< [n_frames][K] */
+    size_t n_frames;
+    int end;           /**< not 0: no frame follows; the tail comes out */
+    float *pcm;        /**< [capacity][channels], borrowed for the call */
+    size_t capacity;   /**< samples per channel that fit */
+    int64_t n_samples; /**< out: samples per channel written; never clipped */
+    int error;         /**< out: 0, or CODE, SPACE, ENDED, MISMATCH: nothing was consumed */
+};
+
+/** Decodes for several streams at once; as tess_encode. Over a whole stream, exactly
+ *  frames * hop samples come out; the caller trims to the recording's length. */
+TESS_API int tess_decode(struct tess_worker *worker, struct tess_decode_job *jobs, int n_jobs);
+
+/** One stream's push and end, as their encoder twins. Return samples written or an error. */
+TESS_API int64_t tess_decoder_push(struct tess_worker *worker,
+                                   struct tess_decoder *decoder,
+                                   const uint16_t *codes,
+                                   size_t n_frames,
+                                   float *pcm,
+                                   size_t capacity);
+TESS_API int64_t tess_decoder_flush(struct tess_worker *worker,
+                                    struct tess_decoder *decoder,
+                                    float *pcm,
+                                    size_t capacity);
+
+/* ---- resampler --------------------------------------------------------------------------- */
+
+struct tess_resampler;
+
+/** A streaming resampler (libsoxr, very high quality, linear phase). Rates in Hz, 1..768,000;
+ *  channels 1..64. Equal rates copy. Errors: ARGUMENT, NOMEM. One thread at a time. */
+TESS_API int tess_resampler_create(struct tess_resampler **resampler,
+                                   int rate_in,
+                                   int rate_out,
+                                   int channels,
+                                   const struct tess_allocator *allocator);
+TESS_API void tess_resampler_destroy(struct tess_resampler *resampler);
+
+/** Samples per channel that the push of n_in gives at most. Cannot fail. */
+TESS_API size_t tess_resampler_bound(const struct tess_resampler *resampler, size_t n_in);
+
+/** in [n_in][channels] to out [capacity][channels]; returns samples per channel written.
+ *  All of `in` is consumed. After n samples in all and the flush, exactly
+ *  ceil(n * rate_out / rate_in) have come out, aligned with the input (no delay to remove).
+ *  Errors: SPACE (capacity below tess_resampler_bound; nothing consumed), ENDED. */
+TESS_API int64_t tess_resampler_push(struct tess_resampler *resampler,
+                                     const float *in,
+                                     size_t n_in,
+                                     float *out,
+                                     size_t capacity);
+
+/** Ends the stream: call it until it returns 0. Then a reset makes it new. */
+TESS_API int64_t tess_resampler_flush(struct tess_resampler *resampler, float *out, size_t capacity);
+TESS_API void tess_resampler_reset(struct tess_resampler *resampler);
+
+/* ---- ring -------------------------------------------------------------------------------- */
+
+struct tess_ring;
+
+/** A queue of samples between one writing and one reading thread: no locks, no allocation, no
+ *  system call after creation, so the writer may be an audio callback. `capacity` samples fit at
+ *  least (rounded up to a power of two). Errors: ARGUMENT, NOMEM. */
+TESS_API int tess_ring_create(struct tess_ring **ring,
+                              size_t capacity,
+                              const struct tess_allocator *allocator);
+TESS_API void tess_ring_destroy(struct tess_ring *ring);
+
+/** The writer's call: copies up to n samples in, returns how many fitted. Never waits. */
+TESS_API size_t tess_ring_write(struct tess_ring *ring, const float *pcm, size_t n);
+
+/** The reader's call: copies up to n samples out, returns how many there were. Never waits. */
+TESS_API size_t tess_ring_read(struct tess_ring *ring, float *pcm, size_t n);
+
+/** Samples waiting to be read: a lower bound for the reader, an upper bound for the writer. */
+TESS_API size_t tess_ring_fill(const struct tess_ring *ring);
+
+/* ---- coded files (.tess): docs/format.md ------------------------------------------------- */
+
+/** Where bytes come from or go to: a file, a pipe, memory. `read` fills up to n bytes and returns
+ *  how many (0 = the end) or -1; `write` takes all n bytes and returns 0 or -1; `seek` goes to an
+ *  absolute offset and returns 0 or -1, and is NULL for a pipe. `read` may be NULL for a writer,
+ *  `write` for a reader. */
+struct tess_io {
+    void *ctx;
+    ptrdiff_t (*read)(void *ctx, void *bytes, size_t n);
+    int (*write)(void *ctx, const void *bytes, size_t n);
+    int (*seek)(void *ctx, uint64_t offset);
+};
+
+struct tess_tag {
+    const char *key, *value; /**< UTF-8; 1..255 and 0..4096 bytes */
+};
+
+/** What stands in the header of a .tess file. */
+struct tess_file_info {
+    size_t size;                  /**< set by the caller: sizeof(struct tess_file_info) */
+    char model[64];               /**< name */
+    unsigned char fingerprint[8]; /**< first 8 bytes of the model file's SHA-256 */
+    int sample_rate;              /**< of the model, Hz */
+    int hop;                      /**< samples a frame */
+    int codebooks;                /**< K: columns kept */
+    int entries;                  /**< codes run from code_min to code_min + entries - 1 */
+    int code_min;
+    int channels;
+    int source_rate;              /**< Hz, of what was encoded */
+    int64_t n_source;             /**< samples per channel of the source; -1 = see the trailer */
+    int n_tags;
+    const struct tess_tag *tags;  /**< in a reader's info they live as long as the reader */
+};
+
+struct tess_writer;
+struct tess_reader;
+
+/** Starts a file: writes the header. Copies *io, *info and the tags. Errors: ARGUMENT (a field is
+ *  out of the format's range), IO, NOMEM. */
+TESS_API int tess_writer_create(struct tess_writer **writer,
+                                const struct tess_io *io,
+                                const struct tess_file_info *info,
+                                const struct tess_allocator *allocator,
+                                struct tess_why *why);
+
+/** Appends n_frames of codes [n_frames][K]; a full chunk is written at once.
+ *  Errors: CODE (nothing is taken), IO (the file is lost). Returns 0. */
+TESS_API int tess_writer_put(struct tess_writer *writer, const uint16_t *codes, size_t n_frames);
+
+/** Writes the last chunk and the trailer. n_source: samples per channel of the source at its own
+ *  rate; the frames put must be those of ceil(n_source * sample_rate / source_rate) samples, the
+ *  last one partly filled. Errors: IO, ARGUMENT (frames and samples do not agree). Returns 0. */
+TESS_API int tess_writer_finish(struct tess_writer *writer, int64_t n_source, struct tess_why *why);
+
+/** Bytes written so far. */
+TESS_API uint64_t tess_writer_bytes(const struct tess_writer *writer);
+TESS_API void tess_writer_destroy(struct tess_writer *writer);
+
+/** Reads and checks a header. Copies *io. Errors: FORMAT, TRUNCATED, CHECKSUM, IO, NOMEM. */
+TESS_API int tess_reader_create(struct tess_reader **reader,
+                                const struct tess_io *io,
+                                const struct tess_allocator *allocator,
+                                struct tess_why *why);
+
+/** What the header says; lives as long as the reader. Once the end has been read (or, where the
+ *  source can seek, tess_reader_scan has), n_source is known whatever the header left open. */
+TESS_API const struct tess_file_info *tess_reader_info(const struct tess_reader *reader);
+
+/** The next frames, up to `capacity`, into codes [capacity][K]. Returns how many; 0 at the end,
+ *  when the trailer has been read and checked against what came before it. Each frame handed out
+ *  has passed its chunk's checksum, so a damaged or shortened file is readable up to the damage.
+ *  Errors: TRUNCATED, CHECKSUM, FORMAT, CODE, IO. */
+TESS_API int64_t tess_reader_next(struct tess_reader *reader,
+                                  uint16_t *codes,
+                                  size_t capacity,
+                                  struct tess_why *why);
+
+/** For a source that can seek: reads the trailer now, then goes back to the first frame.
+ *  Errors: UNSUPPORTED (a pipe), TRUNCATED, CHECKSUM, FORMAT, IO. */
+TESS_API int tess_reader_scan(struct tess_reader *reader, struct tess_why *why);
+
+/** For a source that can seek, after a scan: the next frame to come is `frame`.
+ *  Errors: ARGUMENT, UNSUPPORTED, IO and what reading a chunk may give. */
+TESS_API int tess_reader_seek(struct tess_reader *reader, int64_t frame, struct tess_why *why);
+
+/** Samples per channel at the model's rate, ceil(n_source * sample_rate / source_rate), and
+ *  frames: exact once the trailer has been read, -1 before. */
+TESS_API int64_t tess_reader_samples(const struct tess_reader *reader);
+TESS_API int64_t tess_reader_frames(const struct tess_reader *reader);
+TESS_API void tess_reader_destroy(struct tess_reader *reader);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
