@@ -29,6 +29,49 @@ const char *tess_strerror(int error)
     }
 }
 
+static const char *const isa_names[TESS_N_ISAS] = {"scalar", "avx2", "avx512", "neon"};
+
+static int isa_runs(enum tess_isa isa)
+{
+    switch (isa) {
+    case TESS_SCALAR: return 1;
+#ifdef TESS_HAVE_AVX2
+    case TESS_AVX2:
+        return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+               __builtin_cpu_supports("f16c");
+#endif
+#ifdef TESS_HAVE_AVX512
+    case TESS_AVX512:
+        return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+               __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+#endif
+#ifdef TESS_HAVE_NEON
+    case TESS_NEON: return 1;
+#endif
+    default: return 0;
+    }
+}
+
+int tess_base_isa(const char *name)
+{
+    int found = TESS_E_UNSUPPORTED;
+    for (int isa = 0; isa < TESS_N_ISAS; isa++)
+        if (isa_runs((enum tess_isa)isa) && (!name || !strcmp(name, isa_names[isa]))) found = isa;
+    return found;
+}
+
+const char *tess_base_isa_name(enum tess_isa isa)
+{
+    return isa_names[isa];
+}
+
+const char *tess_kernel_name(int i)
+{
+    for (int isa = 0; isa < TESS_N_ISAS; isa++)
+        if (isa_runs((enum tess_isa)isa) && i-- == 0) return isa_names[isa];
+    return NULL;
+}
+
 static void *malloc_alloc(void *ctx, size_t bytes)
 {
     (void)ctx;

@@ -25,6 +25,39 @@ void tess_base_free(const struct tess_allocator *allocator, void *ptr);
  *  `return tess_base_fail(why, TESS_E_MODEL, "tensor '%s' is missing", name);` */
 int tess_base_fail(struct tess_why *why, int error, const char *format, ...) TESS_PRINTF(3, 4);
 
+/* The sets of kernels; scalar is the definition, the others give the same bits. */
+enum tess_isa { TESS_SCALAR, TESS_AVX2, TESS_AVX512, TESS_NEON, TESS_N_ISAS };
+
+/** The set called `name`, or the fastest this CPU runs for NULL. Returns UNSUPPORTED if this
+ *  build or CPU lacks it. Any thread. */
+int tess_base_isa(const char *name);
+
+/** The name of a set; static text. */
+const char *tess_base_isa_name(enum tess_isa isa);
+
+/* A kernel f exists once per set: declare f_scalar, TESS_IF_AVX2(f_avx2), ... and index
+ * TESS_KERNEL_TABLE(f) by enum tess_isa. */
+#ifdef TESS_HAVE_AVX2
+#define TESS_IF_AVX2(x) x
+#else
+#define TESS_IF_AVX2(x)
+#endif
+#ifdef TESS_HAVE_AVX512
+#define TESS_IF_AVX512(x) x
+#else
+#define TESS_IF_AVX512(x)
+#endif
+#ifdef TESS_HAVE_NEON
+#define TESS_IF_NEON(x) x
+#else
+#define TESS_IF_NEON(x)
+#endif
+#define TESS_KERNEL_TABLE(f)                                                                       \
+    {                                                                                              \
+        [TESS_SCALAR] = f##_scalar, TESS_IF_AVX2([TESS_AVX2] = f##_avx2, )                         \
+            TESS_IF_AVX512([TESS_AVX512] = f##_avx512, ) TESS_IF_NEON([TESS_NEON] = f##_neon, )    \
+    }
+
 /* Integers in files are little-endian, put together by hand. */
 static inline uint32_t tess_le32(const uint8_t b[4])
 {
