@@ -9,9 +9,9 @@
 #include <stdarg.h>
 
 #if defined(__GNUC__)
-#define TESS_PRINTF(format, first) __attribute__((format(printf, format, first)))
+#define TESS_PRINTF(text, first) __attribute__((format(printf, text, first)))
 #else
-#define TESS_PRINTF(format, first)
+#define TESS_PRINTF(text, first)
 #endif
 
 /** The allocator to use for an optional one: a copy of *allocator, or malloc and free. */

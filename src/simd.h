@@ -181,6 +181,22 @@ static inline vf vi_to_vf(vi a)
 }
 #endif
 
+/* TESS_LANES halves (IEEE binary16, finite) as floats, exactly. */
+static inline vf vf_load_half(const uint16_t *p)
+{
+#if defined(TESS_ISA_AVX512)
+    return (vf)_mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(const void *)p));
+#elif defined(TESS_ISA_AVX2)
+    return (vf)_mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)p));
+#elif defined(TESS_ISA_NEON)
+    return (vf)vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(p)));
+#else
+    /* The half's exponent and fraction, moved up, are the value times 2^-112. */
+    vf size = vi_floats((*p & 0x7FFF) << 13) * 0x1p112f;
+    return *p & 0x8000 ? -size : size;
+#endif
+}
+
 /* The nearest integer (ties to even) of |v| < 2^22, as a float: adding 1.5 * 2^23 leaves no
  * fraction bits. TESS_MAGIC's low bits then hold the integer: see vf_round_int. */
 #define TESS_MAGIC 12582912.0f
