@@ -38,19 +38,19 @@ const char *tess_base_isa_name(enum tess_isa isa);
 /* A kernel f exists once per set: declare f_scalar, TESS_IF_AVX2(f_avx2), ... and index
  * TESS_KERNEL_TABLE(f) by enum tess_isa. */
 #ifdef TESS_HAVE_AVX2
-#define TESS_IF_AVX2(x) x
+#define TESS_IF_AVX2(...) __VA_ARGS__
 #else
-#define TESS_IF_AVX2(x)
+#define TESS_IF_AVX2(...)
 #endif
 #ifdef TESS_HAVE_AVX512
-#define TESS_IF_AVX512(x) x
+#define TESS_IF_AVX512(...) __VA_ARGS__
 #else
-#define TESS_IF_AVX512(x)
+#define TESS_IF_AVX512(...)
 #endif
 #ifdef TESS_HAVE_NEON
-#define TESS_IF_NEON(x) x
+#define TESS_IF_NEON(...) __VA_ARGS__
 #else
-#define TESS_IF_NEON(x)
+#define TESS_IF_NEON(...)
 #endif
 #define TESS_KERNEL_TABLE(f)                                                                       \
     {                                                                                              \
