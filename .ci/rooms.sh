@@ -1,0 +1,53 @@
+#!/usr/bin/env bash
+# Each folder is a room, and a room knows only the rooms below it:
+#     dsp, rvq  <-  src  <-  clients          (tests may look anywhere)
+# Reads every #include and fails on another arrow. Usage: .ci/rooms.sh [ROOT]
+set -euo pipefail
+cd "${1-$(dirname "$0")/..}"
+
+# What every room may use: ISO C, POSIX and the compiler's own.
+system=" assert ctype errno fenv float inttypes limits locale math signal stdalign stdarg stdatomic
+ stdbool stddef stdint stdio stdlib string time
+ dirent fcntl poll pthread sched semaphore strings sys/mman sys/resource sys/stat sys/time sys/types
+ sys/wait unistd
+ arm_neon immintrin "
+
+# allowed FILE HEADER: may FILE include HEADER, a path from the root or <name>?
+allowed()
+{
+    case "$1 $2" in
+    "dsp/"*" src/base.h" | "dsp/"*" dsp/"*) ;;
+    "rvq/"*" src/base.h" | "rvq/"*" src/simd.h" | "rvq/"*" rvq/"*) ;;
+    "src/"*" src/"* | "src/"*" dsp/"* | "src/"*" rvq/"*) ;;
+    "clients/"*" src/tessera.h" | "clients/"*" clients/"* | "clients/peak.c src/simd.h") ;;
+
+    "dsp/"*" <fftw3.h>" | "dsp/"*" <soxr.h>") ;;
+    "rvq/"*" <zlib.h>") ;;
+    "src/"*" <cjson/cJSON.h>" | "src/"*" <sha2.h>") ;;
+    "clients/"*" <cjson/cJSON.h>" | "clients/"*" <sndfile.h>" | "clients/"*" <popt.h>") ;;
+
+    *" <"*)
+        local name=${2#<}
+        [[ ${system//$'\n'/} == *" ${name%.h>} "* ]]
+        ;;
+    *) false ;;
+    esac
+}
+
+files=0 bad=0
+while IFS= read -r file; do
+    files=$((files + 1))
+    while IFS= read -r header; do
+        if [[ $header == \"* ]]; then # beside the file, else from the root
+            header=${header//\"/}
+            [[ ! -e ${file%/*}/$header ]] || header=$(realpath --relative-to=. "${file%/*}/$header")
+        fi
+        if ! allowed "$file" "$header"; then
+            echo "$file: may not include $header" >&2
+            bad=$((bad + 1))
+        fi
+    done < <(sed -nE 's/^[ \t]*#[ \t]*include[ \t]*(<[^>]*>|"[^"]*").*/\1/p' "$file")
+done < <(find dsp rvq src clients -name '*.[ch]' | sort)
+
+echo "rooms: $files files, $bad includes that may not be"
+[[ $files -gt 0 && $bad -eq 0 ]]
