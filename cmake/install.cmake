@@ -1,6 +1,9 @@
 # What leaves the build: the library's outside, and where each file is installed.
 #     runtime   libtessera.so.0, tessera, the models, the manual
 #     devel     the header, libtessera.a, and what finds them: tessera.pc and Tessera's CMake package
+if(NOT TARGET tessera)
+  return()
+endif()
 add_library(Tessera::tessera ALIAS tessera)
 add_library(Tessera::tessera_static ALIAS tessera_static)
 
