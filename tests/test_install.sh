@@ -1,0 +1,59 @@
+#!/usr/bin/env bash
+# What is installed is complete: others build against it in each way there is, and the command runs
+# wherever the tree lies, on the installed model and not on the source tree's.
+# Usage: test_install.sh SOURCE BUILD CMAKE
+set -euo pipefail
+source=$1 build=$2 cmake=$3
+tmp=$(mktemp -d)
+trap 'rm -rf "$tmp"' EXIT
+trap 'echo "failed in line $LINENO" >&2' ERR
+unset TESSERA_MODEL LD_LIBRARY_PATH PKG_CONFIG_PATH
+cd "$tmp"
+
+refuse() { if "$@"; then return 1; fi; }
+install() { DESTDIR=$tmp/stage "$cmake" --install "$build" --component "$1" >/dev/null; }
+prefix=$tmp/stage$(sed -n 's/^CMAKE_INSTALL_PREFIX:PATH=//p' "$build/CMakeCache.txt")
+libdir=$prefix/$(sed -n 's/^CMAKE_INSTALL_LIBDIR:PATH=//p' "$build/CMakeCache.txt")
+
+echo "-- runtime and devel share nothing and have their own"
+install runtime
+test -x "$prefix/bin/tessera" -a -e "$prefix/share/man/man1/tessera.1"
+test -e "$libdir/libtessera.so.0" -a ! -e "$libdir/libtessera.so" -a ! -e "$prefix/include"
+install devel
+test -e "$libdir/libtessera.so" -a -e "$libdir/libtessera.a"
+refuse grep -rlF -e "$source" -e "$build" "$libdir/pkgconfig" "$libdir/cmake"
+
+echo "-- the header as C99 and C++11"
+printf '#include <tessera/tessera.h>\nint main(void) { return tess_abi(); }\n' >header.c
+cp header.c header.cc
+gcc -std=c99 -Wall -Wextra -pedantic -Werror -I "$prefix/include" -c header.c
+g++ -std=c++11 -Wall -Wextra -pedantic -Werror -I "$prefix/include" -c header.cc
+
+mv "$prefix" "$tmp/moved" # nothing may remember where it was put
+libdir=$tmp/moved${libdir#"$prefix"}
+prefix=$tmp/moved
+model=$prefix/share/tessera/models/tessera-24k-speech.safetensors
+
+echo "-- pkg-config, shared and static"
+export PKG_CONFIG_PATH=$libdir/pkgconfig
+main=$source/tests/consumer/main.c
+gcc "$main" $(pkg-config --cflags --libs tessera) -lm -o pc_shared
+LD_LIBRARY_PATH=$libdir ./pc_shared "$model"
+gcc "$main" $(pkg-config --static --cflags --libs tessera | sed s/-ltessera/-l:libtessera.a/) -o pc_static
+./pc_static "$model"
+
+echo "-- find_package, shared and static"
+"$cmake" -S "$source/tests/consumer" -B consumer -DCMAKE_PREFIX_PATH="$prefix" >/dev/null
+"$cmake" --build consumer >/dev/null
+for program in shared static; do "consumer/$program" "$model"; done
+refuse grep tessera <(readelf -d consumer/static pc_static)
+refuse grep -E 'fftw|soxr|cjson' <(readelf -d consumer/shared pc_shared) # the library's own affair
+
+echo "-- the command, after the move"
+"$prefix/bin/tessera" encode "$source/tests/data/speech.flac" speech.tess
+"$prefix/bin/tessera" decode speech.tess speech.wav
+test -s speech.wav
+rm "$model"
+status=0
+"$prefix/bin/tessera" encode "$source/tests/data/speech.flac" again.tess || status=$?
+test $status -eq 3 # "no model": the source tree's own must stay unseen
