@@ -9,6 +9,7 @@ sound  := build/demo/speech.wav
 
 .PHONY: all packages run test bench install clean
 .NOTPARALLEL:
+MAKEFLAGS += --no-print-directory
 
 all: packages
 	cmake -S . -B build
