@@ -13,14 +13,13 @@ int tess_config_open(struct tess_config *c, const char *json, struct tess_why *w
     if (!json) return tess_base_fail(why, TESS_E_MODEL, "metadata 'tessera.config' is missing");
     cJSON *object = tess_json_object("tessera.config", json, strlen(json), why);
     if (!object) return TESS_E_MODEL;
-    const cJSON *item;
-    cJSON_ArrayForEach(item, object) if (!tess_json_printable(item->string, MAX_KEY))
-    {
-        cJSON_Delete(object);
-        return tess_base_fail(why, TESS_E_MODEL,
-                              "tessera.config: a key is not 1 to %d characters of printable ASCII",
-                              MAX_KEY);
-    }
+    for (const cJSON *item = object->child; item; item = item->next)
+        if (!tess_json_printable(item->string, MAX_KEY)) {
+            cJSON_Delete(object);
+            return tess_base_fail(
+                why, TESS_E_MODEL,
+                "tessera.config: a key is not 1 to %d characters of printable ASCII", MAX_KEY);
+        }
     c->unread = object;
     return TESS_OK;
 }

@@ -66,9 +66,7 @@ int tess_json_ints(const cJSON *item, int min, int max, int *out, int capacity)
 {
     if (!cJSON_IsArray(item)) return -1;
     int n = 0;
-    const cJSON *element;
-    cJSON_ArrayForEach(element, item)
-    {
+    for (const cJSON *element = item->child; element; element = element->next) {
         if (n == capacity || !tess_json_int(element, min, max, out + n)) return -1;
         n++;
     }

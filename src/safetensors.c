@@ -101,11 +101,10 @@ static int read_tensor(struct tess_tensor *t,
                        size_t n_data,
                        struct tess_why *why)
 {
-    const cJSON *field, *dtype = NULL, *shape = NULL, *offsets = NULL;
+    const cJSON *dtype = NULL, *shape = NULL, *offsets = NULL;
     if (!cJSON_IsObject(entry))
         return tess_base_fail(why, TESS_E_MODEL, "tensor '%s' is not an object", t->name);
-    cJSON_ArrayForEach(field, entry)
-    {
+    for (const cJSON *field = entry->child; field; field = field->next) {
         const cJSON **slot = !strcmp(field->string, "dtype")          ? &dtype
                              : !strcmp(field->string, "shape")        ? &shape
                              : !strcmp(field->string, "data_offsets") ? &offsets
@@ -128,10 +127,8 @@ static int read_metadata(struct tess_safetensors *st, const cJSON *object, struc
     if (st->metadata || !cJSON_IsObject(object) || cJSON_GetArraySize(object) > MAX_METADATA)
         return tess_base_fail(why, TESS_E_MODEL, "%s is not one object of at most %d entries",
                               metadata_key, MAX_METADATA);
-    const cJSON *item;
     size_t n_bytes = 1;
-    cJSON_ArrayForEach(item, object)
-    {
+    for (const cJSON *item = object->child; item; item = item->next) {
         const char *value = cJSON_GetStringValue(item);
         if (!tess_json_printable(item->string, MAX_KEY))
             return tess_base_fail(why, TESS_E_MODEL,
@@ -147,8 +144,7 @@ static int read_metadata(struct tess_safetensors *st, const cJSON *object, struc
     st->metadata = tess_base_alloc(&st->allocator, n_bytes);
     if (!st->metadata) return tess_base_fail(why, TESS_E_NOMEM, "no memory for the metadata");
     char *end = st->metadata;
-    cJSON_ArrayForEach(item, object)
-    {
+    for (const cJSON *item = object->child; item; item = item->next) {
         if (tess_safetensors_metadata(st, item->string))
             return tess_base_fail(why, TESS_E_MODEL, "metadata '%s' appears twice", item->string);
         size_t n_key = strlen(item->string) + 1, n_value = strlen(item->valuestring) + 1;
@@ -171,9 +167,7 @@ static int read_header(struct tess_safetensors *st,
                               MAX_TENSORS);
     st->tensors = tess_base_alloc(&st->allocator, (size_t)n_items * sizeof *st->tensors);
     if (!st->tensors) return tess_base_fail(why, TESS_E_NOMEM, "no memory for %d tensors", n_items);
-    const cJSON *item;
-    cJSON_ArrayForEach(item, header)
-    {
+    for (const cJSON *item = header->child; item; item = item->next) {
         int err;
         if (!strcmp(item->string, metadata_key)) {
             err = read_metadata(st, item, why);
