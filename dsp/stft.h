@@ -6,7 +6,9 @@
  * holds back n_fft - hop samples: its first output belongs to sample -(n_fft - hop).
  *
  * FFTW runs in double, planned with FFTW_ESTIMATE | FFTW_NO_SIMD, so that every x86-64 CPU computes
- * the same bits; results are rounded to float. */
+ * the same bits; results are rounded to float. FFTW takes its twiddles from the C library's sincos,
+ * whose last bit may depend on the CPU's FMA; for sizes of small factors (320, 960, 1280, powers of
+ * two) they came out alike. */
 #ifndef TESS_STFT_H
 #define TESS_STFT_H
 
@@ -22,8 +24,9 @@ struct tess_stft_config {
     double scale; /* of the spectra (analysis) or of the samples (synthesis); 1 = unnormalised */
 };
 
-/** Makes the plans for both directions. Errors: ARGUMENT, NOMEM. Any thread (FFTW's planner is
- *  guarded). Free with destroy. */
+/** Makes the plans for both directions. Errors: ARGUMENT, NOMEM. Any thread: FFTW's planner, which
+ *  is global, is guarded, but not against a program that plans with FFTW by itself at the same
+ *  time. Free with destroy. */
 int tess_stft_create(struct tess_stft **stft,
                      const struct tess_stft_config *config,
                      const struct tess_allocator *allocator);
@@ -56,5 +59,9 @@ void tess_istft_push(const struct tess_stft *stft,
 
 /** The n_fft - hop samples still held back. The state is not changed. */
 void tess_istft_flush(const struct tess_stft *stft, const float *state, float *out);
+
+/** FFTW's text of both plans with the names of their codelets, for the test that none of them
+ *  depends on the CPU; written and counted as by snprintf. Errors: NOMEM. */
+int tess_stft_describe(const struct tess_stft *stft, char *text, size_t size);
 
 #endif
