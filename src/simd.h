@@ -48,6 +48,26 @@ static inline void vf_store(float *p, vf v)
     memcpy(p, &v, sizeof v);
 }
 
+/* The first n lanes only, zeros in the rest; n may be more than there are, or none. */
+static inline vf vf_load_n(const float *p, int n)
+{
+    if (n >= TESS_LANES) return vf_load(p);
+    float lanes[TESS_LANES] = {0};
+    if (n > 0) memcpy(lanes, p, (size_t)n * sizeof *p);
+    return vf_load(lanes);
+}
+
+static inline void vf_store_n(float *p, vf v, int n)
+{
+    if (n >= TESS_LANES) {
+        vf_store(p, v);
+    } else if (n > 0) {
+        float lanes[TESS_LANES];
+        vf_store(lanes, v);
+        memcpy(p, lanes, (size_t)n * sizeof *p);
+    }
+}
+
 static inline vi vi_load(const int32_t *p)
 {
     vi v;

@@ -131,10 +131,12 @@ struct tess_model_info {
     int encode_delay;    /**< samples a code waits for after the end of its hop */
     int decode_delay;    /**< samples a decoder holds back until later frames or the end */
     uint64_t parameters;
+    double encode_flops, decode_flops; /**< of the matrix products, a second of audio */
 };
 
 /** Opens a model file (safetensors, mapped read-only; every tensor is checked, SHA-256 taken).
  *  path is UTF-8. On success *model is set and must go to tess_model_close.
+ *  While the call runs, reading the file's header takes memory from malloc whatever the options.
  *  Errors: IO, FORMAT, TRUNCATED, MODEL (a tensor missing, misshapen, unused, not finite),
  *  FAMILY, UNSUPPORTED (kernel), NOMEM; *model is then NULL. Any thread. */
 TESS_API int tess_model_open(struct tess_model **model,

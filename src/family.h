@@ -1,0 +1,31 @@
+/* A family turns the config of a model file into tables: rows of its networks, rows of its quantizer,
+ * and what the model is. Nothing outside a family's file knows that family. */
+#ifndef TESS_FAMILY_H
+#define TESS_FAMILY_H
+
+#include "rvq/quantizer.h"
+#include "src/config.h"
+#include "src/rows.h"
+
+struct tess_blueprint {
+    int sample_rate, channels, hop, latent_width;
+    int n_codebooks, codebooks_default, n_entries;
+    uint64_t codebooks_legal; /* as in struct tess_model_info */
+    char arithmetic[16];
+    struct tess_rows encoder; /* samples [hop][channels] a frame to the latent */
+    struct tess_rows decoder; /* the latent to samples */
+    struct tess_quantizer_row quantizer[TESS_MAX_CODEBOOKS];
+};
+
+struct tess_family {
+    const char *name; /* as in the file's `tessera.family` */
+    /** Fills a zeroed *blueprint. Errors: MODEL (a key missing, unknown or out of range). */
+    int (*describe)(const struct tess_config *config,
+                    struct tess_blueprint *blueprint,
+                    struct tess_why *why);
+};
+
+/** The family of that name, or NULL. Any thread. */
+const struct tess_family *tess_family_find(const char *name);
+
+#endif

@@ -1,0 +1,19 @@
+/* An opened model: what the rooms above and below agree on. Immutable, shared by threads. */
+#ifndef TESS_MODEL_H
+#define TESS_MODEL_H
+
+#include "src/family.h"
+#include "src/graph.h"
+
+struct tess_model {
+    struct tess_model_info info;
+    int latent_width;
+    struct tess_graph encoder, decoder;
+    struct tess_quantizer quantizer;
+    struct tess_allocator allocator;
+};
+
+/** How many codebooks a stream has that asks for n (0 = the default), or ARGUMENT. */
+int tess_model_codebooks(const struct tess_model *model, int n);
+
+#endif

@@ -1,0 +1,48 @@
+/* Operators on one row of channels at a time. Each exists once per instruction set (ops_kernel.c)
+ * with the same bits, and as a plain C twin that says what it means (ops_ref.c). A row's result
+ * depends on that row alone. None can fail or allocate; any thread. C is any number of channels;
+ * in and out may be the same buffer unless noted. */
+#ifndef TESS_OPS_H
+#define TESS_OPS_H
+
+#include "src/base.h"
+
+enum { TESS_MAX_KERNEL = 64 }; /* taps of a depthwise convolution */
+
+struct tess_ops {
+    /** out[c] = acc, from acc = bias[c]; for i = 0..k-1: acc = fma(w[i][c], in_i[c], acc).
+     *  in [k] points to the rows under the window, oldest first; w [k][C]. out is another buffer. */
+    void (*depthwise)(
+        const float *const *in, int k, const float *w, const float *bias, float *out, int channels);
+
+    /** Layer norm over the channels, biased variance: (x - mean) / sqrt(var + eps) scale + shift.
+     *  Sums go into 16 partial sums, channel c to sum c mod 16, which are then folded 8, 4, 2, 1.
+     *  Source: arXiv:1607.06450, equation 3. */
+    void (*norm)(
+        const float *x, const float *scale, const float *shift, float eps, float *out, int channels);
+
+    /** GELU in its tanh form, n values. Source: arXiv:1606.08415, section 2. */
+    void (*gelu)(const float *x, float *out, int n);
+
+    /** out[c] = fma(gain[c], y[c], h[c]). */
+    void (*scaled_add)(const float *h, const float *gain, const float *y, float *out, int channels);
+
+    /** Spectrum S [2][n_bins] (real parts, imaginary parts) to n_bins + 2 n_phase features: with
+     *  a = max(|S|, 1e-5), (ln a + 4) / 3 of every bin, then the real and the imaginary parts of
+     *  S a^-0.7 of the first n_phase bins. Parts beyond +-1e15 count as that, below 1e-30 as 0, so
+     *  that no finite sample overflows or meets a subnormal. out is another buffer. */
+    void (*log_phase)(const float *spectrum, int n_bins, int n_phase, float *out);
+
+    /** o [2 n_bins] to S [2][n_bins]: e^min(o[f], 6) (cos p + i sin p), p = o[n_bins + f]. The
+     *  magnitude is at least e^-60: no subnormals. out is another buffer. */
+    void (*polar)(const float *o, int n_bins, float *out);
+};
+
+/** The operators of an instruction set that this build has. */
+const struct tess_ops *tess_ops(enum tess_isa isa);
+
+/** The plain C twins. depthwise, norm and scaled_add give the kernels' bits; gelu, log_phase and
+ *  polar are computed in double with libm, which the kernels approximate (tests/test_ops.c). */
+const struct tess_ops *tess_ops_ref(void);
+
+#endif

@@ -1,0 +1,121 @@
+/* The operators of ops.h, compiled once per instruction set: lanes over channels, no value of a
+ * lane ever meeting another's but in norm's sums, whose order is fixed. */
+#include "src/ops.h"
+#include "src/simd_math.h"
+
+const struct tess_ops *TESS_KERNEL(tess_ops_kernel)(void);
+
+static void depthwise(
+    const float *const *in, int k, const float *w, const float *bias, float *out, int channels)
+{
+    for (int c = 0; c < channels; c += TESS_LANES) {
+        int n = channels - c;
+        vf acc = vf_load_n(bias + c, n);
+        for (int i = 0; i < k; i++)
+            acc = vf_fma(vf_load_n(w + (size_t)i * (size_t)channels + c, n), vf_load_n(in[i] + c, n), acc);
+        vf_store_n(out + c, acc, n);
+    }
+}
+
+enum { PARTS = 16, VECTORS = PARTS / TESS_LANES };
+
+static float fold(const vf sums[VECTORS])
+{
+    float s[PARTS];
+    memcpy(s, sums, sizeof s);
+    for (int half = PARTS / 2; half > 0; half /= 2)
+        for (int i = 0; i < half; i++) s[i] += s[i + half];
+    return s[0];
+}
+
+static void norm(
+    const float *x, const float *scale, const float *shift, float eps, float *out, int channels)
+{
+    const float count = (float)channels;
+    vf sums[VECTORS] = {0};
+    for (int c = 0; c < channels; c += PARTS)
+        for (int v = 0; v < VECTORS; v++) {
+            int at = c + v * TESS_LANES;
+            sums[v] = sums[v] + vf_load_n(x + at, channels - at);
+        }
+    const vf mean = vf_set(fold(sums) / count);
+    vf squares[VECTORS] = {0};
+    for (int c = 0; c < channels; c += PARTS)
+        for (int v = 0; v < VECTORS; v++) {
+            int at = c + v * TESS_LANES, n = channels - at;
+            /* a lane past the end would add mean^2: it reads the mean instead of a channel */
+            vf d = n >= TESS_LANES ? vf_load(x + at) - mean : vf_load_n(x + at, n) - vf_load_n((const float *)&mean, n);
+            squares[v] = vf_fma(d, d, squares[v]);
+        }
+    const vf rate = vf_set(1.0f / sqrtf(fold(squares) / count + eps));
+    for (int c = 0; c < channels; c += TESS_LANES) {
+        int n = channels - c;
+        vf d = (vf_load_n(x + c, n) - mean) * rate;
+        vf_store_n(out + c, vf_fma(d, vf_load_n(scale + c, n), vf_load_n(shift + c, n)), n);
+    }
+}
+
+static void gelu(const float *x, float *out, int n)
+{
+    for (int i = 0; i < n; i += TESS_LANES)
+        vf_store_n(out + i, vf_gelu_tanh(vf_load_n(x + i, n - i)), n - i);
+}
+
+static void
+scaled_add(const float *h, const float *gain, const float *y, float *out, int channels)
+{
+    for (int c = 0; c < channels; c += TESS_LANES) {
+        int n = channels - c;
+        vf_store_n(out + c,
+                   vf_fma(vf_load_n(gain + c, n), vf_load_n(y + c, n), vf_load_n(h + c, n)),
+                   n);
+    }
+}
+
+static inline vf tame(vf x)
+{
+    x = vf_min(vf_max(x, vf_set(-1e15f)), vf_set(1e15f));
+    vf size = vf_max(x, -x);
+    return vf_select(vf_less(size, vf_set(1e-30f)), vf_set(0.0f), x);
+}
+
+static void log_phase(const float *spectrum, int n_bins, int n_phase, float *out)
+{
+    for (int f = 0; f < n_bins; f += TESS_LANES) {
+        int n = n_bins - f;
+        vf re = tame(vf_load_n(spectrum + f, n)), im = tame(vf_load_n(spectrum + n_bins + f, n));
+        vf power = vf_fma(re, re, im * im);
+        vf log_size = vf_set(0.5f) * vf_log(vf_max(power, vf_set(1e-10f)));
+        vf_store_n(out + f, (log_size + vf_set(4.0f)) * vf_set(1.0f / 3.0f), n);
+        n = n_phase - f;
+        if (n <= 0) continue;
+        vf flat = vf_exp(log_size * vf_set(-0.7f));
+        vf_store_n(out + n_bins + f, re * flat, n);
+        vf_store_n(out + n_bins + n_phase + f, im * flat, n);
+    }
+}
+
+static void polar(const float *o, int n_bins, float *out)
+{
+    for (int f = 0; f < n_bins; f += TESS_LANES) {
+        int n = n_bins - f;
+        vf sine, cosine;
+        vf_sincos(vf_load_n(o + n_bins + f, n), &sine, &cosine);
+        vf size = vf_exp(vf_max(vf_min(vf_load_n(o + f, n), vf_set(6.0f)), vf_set(-60.0f)));
+        vf_store_n(out + f, size * cosine, n);
+        vf_store_n(out + n_bins + f, size * sine, n);
+    }
+}
+
+const struct tess_ops *TESS_KERNEL(tess_ops_kernel)(void)
+{
+    static const struct tess_ops ops = {
+        .depthwise = depthwise,
+        .norm = norm,
+        .gelu = gelu,
+        .scaled_add = scaled_add,
+        .log_phase = log_phase,
+        .polar = polar,
+    };
+    return &ops;
+}

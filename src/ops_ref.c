@@ -1,0 +1,87 @@
+/* What the operators mean, in plain C: the tests' truth for the kernels. Where a sum has a fixed
+ * order the bits are the definition; element functions are libm's in double. */
+#include "src/ops.h"
+
+#include <math.h>
+
+static void depthwise(
+    const float *const *in, int k, const float *w, const float *bias, float *out, int channels)
+{
+    for (int c = 0; c < channels; c++) {
+        out[c] = bias[c];
+        for (int i = 0; i < k; i++) out[c] = fmaf(w[i * channels + c], in[i][c], out[c]);
+    }
+}
+
+static float fold(float sums[16])
+{
+    for (int half = 8; half > 0; half /= 2)
+        for (int i = 0; i < half; i++) sums[i] += sums[i + half];
+    return sums[0];
+}
+
+static void norm(
+    const float *x, const float *scale, const float *shift, float eps, float *out, int channels)
+{
+    float sums[16] = {0}, squares[16] = {0};
+    for (int c = 0; c < channels; c++) sums[c % 16] += x[c];
+    float mean = fold(sums) / (float)channels;
+    for (int c = 0; c < channels; c++)
+        squares[c % 16] = fmaf(x[c] - mean, x[c] - mean, squares[c % 16]);
+    float rate = 1.0f / sqrtf(fold(squares) / (float)channels + eps);
+    for (int c = 0; c < channels; c++) out[c] = fmaf((x[c] - mean) * rate, scale[c], shift[c]);
+}
+
+static void gelu(const float *x, float *out, int n)
+{
+    for (int i = 0; i < n; i++) {
+        double v = (double)x[i];
+        out[i] = (float)(0.5 * v * (1.0 + tanh(0.7978845608 * (v + 0.044715 * v * v * v))));
+    }
+}
+
+static void
+scaled_add(const float *h, const float *gain, const float *y, float *out, int channels)
+{
+    for (int c = 0; c < channels; c++) out[c] = fmaf(gain[c], y[c], h[c]);
+}
+
+static double tame(float x)
+{
+    double size = fmin(fabs((double)x), 1e15);
+    return size < 1e-30 ? 0.0 : copysign(size, (double)x);
+}
+
+static void log_phase(const float *spectrum, int n_bins, int n_phase, float *out)
+{
+    for (int f = 0; f < n_bins; f++) {
+        double re = tame(spectrum[f]), im = tame(spectrum[n_bins + f]);
+        double size = fmax(hypot(re, im), 1e-5);
+        out[f] = (float)((log(size) + 4.0) / 3.0);
+        if (f >= n_phase) continue;
+        out[n_bins + f] = (float)(re * pow(size, -0.7));
+        out[n_bins + n_phase + f] = (float)(im * pow(size, -0.7));
+    }
+}
+
+static void polar(const float *o, int n_bins, float *out)
+{
+    for (int f = 0; f < n_bins; f++) {
+        double size = exp(fmax(fmin((double)o[f], 6.0), -60.0)), p = (double)o[n_bins + f];
+        out[f] = (float)(size * cos(p));
+        out[n_bins + f] = (float)(size * sin(p));
+    }
+}
+
+const struct tess_ops *tess_ops_ref(void)
+{
+    static const struct tess_ops ops = {
+        .depthwise = depthwise,
+        .norm = norm,
+        .gelu = gelu,
+        .scaled_add = scaled_add,
+        .log_phase = log_phase,
+        .polar = polar,
+    };
+    return &ops;
+}

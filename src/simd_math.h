@@ -1,0 +1,84 @@
+/* Element functions of one vector: our own polynomials, not libm's, so that every CPU and every
+ * vector width gives the same bits. Coefficients: minimax fits on the reduced ranges, as in
+ * Moshier's Cephes single-precision library. Errors were measured over all floats of the ranges
+ * named (tests/test_ops.c holds them). */
+#ifndef TESS_SIMD_MATH_H
+#define TESS_SIMD_MATH_H
+
+#include "src/simd.h"
+
+/* e^x for x in [-87, 88], clamped outside; 2 ulp. */
+static inline vf vf_exp(vf x)
+{
+    x = vf_min(vf_max(x, vf_set(-87.0f)), vf_set(88.0f));
+    vf scaled = x * vf_set(1.44269504f);
+    vf n = vf_round(scaled);
+    vf r = vf_fma(n, vf_set(-0.693359375f), x); /* ln 2 in two parts, the first of 10 bits */
+    r = vf_fma(n, vf_set(2.12194440e-4f), r);
+    vf p = vf_set(1.9875691500e-4f);
+    p = vf_fma(p, r, vf_set(1.3981999507e-3f));
+    p = vf_fma(p, r, vf_set(8.3334519073e-3f));
+    p = vf_fma(p, r, vf_set(4.1665795894e-2f));
+    p = vf_fma(p, r, vf_set(1.6666665459e-1f));
+    p = vf_fma(p, r, vf_set(5.0000001201e-1f));
+    p = vf_fma(p, r * r, r) + vf_set(1.0f);
+    return p * vi_floats((vf_round_int(scaled) + vi_set(127)) << 23);
+}
+
+/* ln x for a normal x > 0; 2 ulp, absolute 1e-7 near 1. */
+static inline vf vf_log(vf x)
+{
+    /* x = m 2^e with m in [sqrt(1/2), sqrt 2) */
+    vi bits = vf_bits(x) - vi_set(0x3F3504F3);
+    vf e = vi_to_vf(bits >> 23);
+    vf r = vi_floats((bits & vi_set(0x007FFFFF)) + vi_set(0x3F3504F3)) - vf_set(1.0f);
+    vf p = vf_set(7.0376836292e-2f);
+    p = vf_fma(p, r, vf_set(-1.1514610310e-1f));
+    p = vf_fma(p, r, vf_set(1.1676998740e-1f));
+    p = vf_fma(p, r, vf_set(-1.2420140846e-1f));
+    p = vf_fma(p, r, vf_set(1.4249322787e-1f));
+    p = vf_fma(p, r, vf_set(-1.6668057665e-1f));
+    p = vf_fma(p, r, vf_set(2.0000714765e-1f));
+    p = vf_fma(p, r, vf_set(-2.4999993993e-1f));
+    p = vf_fma(p, r, vf_set(3.3333331174e-1f));
+    vf square = r * r;
+    p = vf_fma(p * r, square, e * vf_set(-2.12194440e-4f));
+    p = vf_fma(square, vf_set(-0.5f), p);
+    return vf_fma(e, vf_set(0.693359375f), r + p);
+}
+
+/* sin x and cos x; absolute error 1e-7 for |x| <= 2^20 (beyond, x is clamped: finite, no promise). */
+static inline void vf_sincos(vf x, vf *sine, vf *cosine)
+{
+    x = vf_min(vf_max(x, vf_set(-0x1p20f)), vf_set(0x1p20f));
+    vf scaled = x * vf_set(0.636619772f);
+    vf n = vf_round(scaled);
+    vi quadrant = vf_round_int(scaled);
+    /* pi/2 in three parts. The first product cancels x exactly (both are multiples of the same
+     * power of two), so what is lost is the rounding of the two corrections. */
+    vf r = vf_fma(n, vf_set(-0x1.921fb6p+0f), x);
+    r = vf_fma(n, vf_set(0x1.777a5cp-25f), r);
+    r = vf_fma(n, vf_set(0x1.ee59dap-50f), r);
+    vf square = r * r;
+    vf s = vf_set(-1.9515295891e-4f);
+    s = vf_fma(s, square, vf_set(8.3321608736e-3f));
+    s = vf_fma(s, square, vf_set(-1.6666654611e-1f));
+    s = vf_fma(s * square, r, r);
+    vf c = vf_set(2.443315711809948e-5f);
+    c = vf_fma(c, square, vf_set(-1.388731625493765e-3f));
+    c = vf_fma(c, square, vf_set(4.166664568298827e-2f));
+    c = vf_fma(c * square, square, vf_fma(square, vf_set(-0.5f), vf_set(1.0f)));
+    /* An odd quadrant swaps them; bits 1 of n and of n + 1 give the signs. */
+    vi odd = -(quadrant & vi_set(1));
+    *sine = vi_floats(vf_bits(vf_select(odd, c, s)) ^ (quadrant & vi_set(2)) << 30);
+    *cosine = vi_floats(vf_bits(vf_select(odd, s, c)) ^ ((quadrant + vi_set(1)) & vi_set(2)) << 30);
+}
+
+/* GELU, tanh form: 0.5 x (1 + tanh u) = x / (1 + e^(-2u)), u = 0.7978845608 (x + 0.044715 x^3). */
+static inline vf vf_gelu_tanh(vf x)
+{
+    vf u = vf_fma(x * x, vf_set(-0.07135481283f), vf_set(-1.5957691216f)) * x;
+    return x / (vf_set(1.0f) + vf_exp(u));
+}
+
+#endif

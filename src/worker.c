@@ -1,0 +1,124 @@
+/* Model in, scratch memory for running it out; and which frames of which jobs run next. */
+#include "src/worker.h"
+
+#include <string.h>
+#include <time.h>
+
+static size_t larger(size_t a, size_t b)
+{
+    return a > b ? a : b;
+}
+
+/* The encoder's and the decoder's slots share memory: a worker runs one at a time. */
+static int alloc_slots(struct tess_worker *w)
+{
+    for (int i = 0; i < TESS_MAX_SLOTS; i++) {
+        size_t floats = larger(w->model->encoder.slot_floats[i], w->model->decoder.slot_floats[i]);
+        if (!floats) continue;
+        w->batch.slots[i] = tess_base_alloc(&w->allocator, floats * TESS_BATCH_FRAMES * sizeof(float));
+        if (!w->batch.slots[i]) return TESS_E_NOMEM;
+    }
+    return 0;
+}
+
+static int alloc_scratch(struct tess_worker *w, int n_threads)
+{
+    size_t floats = larger(w->model->encoder.n_scratch, w->model->decoder.n_scratch);
+    floats = larger(floats, tess_quantizer_scratch(&w->model->quantizer, TESS_BATCH_FRAMES));
+    for (int i = 0; i < n_threads; i++) {
+        w->scratch[i] = tess_base_alloc(&w->allocator, floats * sizeof(float));
+        if (!w->scratch[i]) return TESS_E_NOMEM;
+    }
+    return 0;
+}
+
+static int alloc_lists(struct tess_worker *w)
+{
+    size_t n = (size_t)w->max_streams;
+    w->start = tess_base_alloc(&w->allocator, (n + 1) * sizeof *w->start);
+    w->states = tess_base_alloc(&w->allocator, n * sizeof *w->states);
+    w->jobs = tess_base_alloc(&w->allocator, n * sizeof *w->jobs);
+    w->done = tess_base_alloc(&w->allocator, n * sizeof *w->done);
+    w->total = tess_base_alloc(&w->allocator, n * sizeof *w->total);
+    w->batch.start = w->start;
+    w->batch.states = w->states;
+    return w->start && w->states && w->jobs && w->done && w->total ? 0 : TESS_E_NOMEM;
+}
+
+int tess_worker_create(struct tess_worker **out,
+                       const struct tess_model *model,
+                       const struct tess_worker_options *options)
+{
+    *out = NULL;
+    struct tess_worker_options o = {.size = sizeof o};
+    if (options && options->size != sizeof o) return TESS_E_ARGUMENT;
+    if (options) o = *options;
+    if (!o.threads) o.threads = 1;
+    if (!o.max_streams) o.max_streams = 1;
+    if (o.threads < 1 || o.threads > TESS_MAX_THREADS || o.max_streams < 1 || o.max_streams > 1024)
+        return TESS_E_ARGUMENT;
+    struct tess_worker *w = tess_base_alloc(&model->allocator, sizeof *w);
+    if (!w) return TESS_E_NOMEM;
+    w->model = model;
+    w->allocator = model->allocator;
+    w->max_streams = o.max_streams;
+    w->profile = o.profile;
+    int err = alloc_slots(w);
+    if (!err) err = alloc_scratch(w, o.threads);
+    if (!err) err = alloc_lists(w);
+    if (!err) err = tess_team_create(&w->team, o.threads, &w->allocator);
+    if (err)
+        tess_worker_destroy(w);
+    else
+        *out = w;
+    return err;
+}
+
+void tess_worker_destroy(struct tess_worker *w)
+{
+    if (!w) return;
+    struct tess_allocator allocator = w->allocator;
+    tess_team_destroy(w->team);
+    for (int i = 0; i < TESS_MAX_SLOTS; i++) tess_base_free(&allocator, w->batch.slots[i]);
+    for (int i = 0; i < TESS_MAX_THREADS; i++) tess_base_free(&allocator, w->scratch[i]);
+    tess_base_free(&allocator, w->start);
+    tess_base_free(&allocator, w->states);
+    tess_base_free(&allocator, w->jobs);
+    tess_base_free(&allocator, w->done);
+    tess_base_free(&allocator, w->total);
+    tess_base_free(&allocator, w);
+}
+
+void tess_worker_get_profile(const struct tess_worker *worker, struct tess_profile *profile)
+{
+    *profile = worker->times;
+}
+
+double tess_worker_clock(const struct tess_worker *worker)
+{
+    if (!worker->profile) return 0.0;
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+int tess_worker_next(struct tess_worker *w,
+                     struct tess_stream *(*stream_of)(void *jobs, int j),
+                     void *jobs,
+                     int n_jobs,
+                     enum tess_direction direction)
+{
+    int n = 0, frames = 0;
+    for (int j = 0; j < n_jobs && frames < TESS_BATCH_FRAMES; j++) {
+        int64_t left = w->total[j] - w->done[j];
+        if (left <= 0) continue;
+        int room = TESS_BATCH_FRAMES - frames;
+        w->jobs[n] = j;
+        w->states[n] = tess_stream_state(stream_of(jobs, j), direction);
+        w->start[n++] = frames;
+        frames += left < room ? (int)left : room;
+    }
+    w->start[n] = frames;
+    w->batch.n_streams = n;
+    return frames;
+}
