@@ -19,9 +19,9 @@
 enum { TESS_MAX_CODEBOOKS = 64 };
 
 struct tess_quantizer_row {
-    char tensor[64];         /* name of the entries [V][width] in the model file */
-    int from, width;         /* slice of the latent */
-    int keep_from, keep_to;  /* within the slice; 0 and width: no mask */
+    char tensor[64];        /* name of the entries [V][width] in the model file */
+    int from, width;        /* slice of the latent */
+    int keep_from, keep_to; /* within the slice; 0 and width: no mask */
     int n_subtract;
     uint8_t subtract[TESS_MAX_CODEBOOKS]; /* earlier rows with the same slice, in order */
 };
