@@ -1,0 +1,36 @@
+/* Sound out: WAV or headerless, 16-bit or float, to a file or a pipe. */
+#ifndef CLI_AUDIO_OUT_H
+#define CLI_AUDIO_OUT_H
+
+#include "output.h"
+#include "pcm.h"
+
+#include <sndfile.h>
+
+struct cli_audio_out {
+    struct cli_output *out; /* borrowed */
+    struct cli_pcm pcm;
+    SNDFILE *file;   /* of a WAV file; NULL for bytes written by ourselves */
+    uint64_t at;     /* offset in the file, for libsndfile */
+    uint64_t n_file; /* the file's length so far */
+    uint8_t *bytes;
+    size_t n_block; /* samples per channel that fit there */
+};
+
+/** Starts a sound of pcm's format on `out`: headerless if `raw`, else WAV (RF64 past 4 GB).
+ *  n_samples per channel, or -1 where that is not known yet.
+ *  Returns 0 or an exit code, the reason told. */
+int cli_audio_out_open(struct cli_audio_out *audio,
+                       struct cli_output *out,
+                       const struct cli_pcm *pcm,
+                       bool raw,
+                       int64_t n_samples);
+
+/** Appends n samples per channel; integers saturate. Returns 0 or an exit code, the reason told. */
+int cli_audio_out_write(struct cli_audio_out *audio, const float *samples, size_t n);
+
+/** Completes the sound's head; the output still has to be committed. Returns as above. */
+int cli_audio_out_finish(struct cli_audio_out *audio);
+void cli_audio_out_close(struct cli_audio_out *audio);
+
+#endif

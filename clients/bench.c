@@ -1,0 +1,316 @@
+/* `tessera bench`: how fast this machine encodes and decodes, whole files and one hop at a time,
+ * beside what its core can do at most, measured in between: on a busy or throttled machine both
+ * fall, and the fraction stays. */
+#include "audio_in.h"
+#include "convert.h"
+#include "find_model.h"
+#include "json_out.h"
+#include "machine.h"
+#include "report.h"
+#include "verbs.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { WHOLE_FRAMES = 204 }; /* a push of `tessera encode`: 65536 samples */
+
+struct bench {
+    const struct cli_options *options;
+    struct tess_model *model;
+    struct tess_model_info info;
+    struct tess_worker *worker;
+    struct tess_encoder *encoder;
+    struct tess_decoder *decoder;
+    int codebooks;
+    float *pcm;      /* [n_frames * hop][channels]: whole frames of sound */
+    float *out;      /* the same, decoded; and room for the tail */
+    uint16_t *codes; /* [n_frames][codebooks] */
+    size_t n_frames;
+    double open_seconds; /* what opening the model took */
+};
+
+/* Both walk through the whole sound in pushes of `step` frames; return 0 or a library error. */
+static int encode(struct bench *b, struct tess_worker *worker, size_t step)
+{
+    size_t hop = (size_t)b->info.hop, width = hop * (size_t)b->info.channels;
+    tess_encoder_reset(b->encoder);
+    for (size_t t = 0; t < b->n_frames; t += step) {
+        size_t n = b->n_frames - t < step ? b->n_frames - t : step;
+        int64_t got = tess_encoder_push(worker, b->encoder, b->pcm + t * width, n * hop,
+                                        b->codes + t * (size_t)b->codebooks, n);
+        if (got < 0) return (int)got;
+    }
+    return 0;
+}
+
+static int decode(struct bench *b, struct tess_worker *worker, size_t step)
+{
+    size_t width = (size_t)b->info.hop * (size_t)b->info.channels;
+    tess_decoder_reset(b->decoder);
+    for (size_t t = 0; t < b->n_frames; t += step) {
+        size_t n = b->n_frames - t < step ? b->n_frames - t : step;
+        int64_t got = tess_decoder_push(worker, b->decoder, b->codes + t * (size_t)b->codebooks, n,
+                                        b->out + t * width, n * (size_t)b->info.hop);
+        if (got < 0) return (int)got;
+    }
+    return 0;
+}
+
+/* What is measured. The targets are fractions of the peak, for the default model: 180, 150, 90 and
+ * 70 times real time on a core of 115 GFLOP/s. */
+static const struct row {
+    const char *key, *name;
+    int (*run)(struct bench *b, struct tess_worker *worker, size_t step);
+    size_t step;
+    double target;
+} rows[] = {
+    {"encode",        "encode, whole file", encode, WHOLE_FRAMES, 0.61},
+    {"decode",        "decode, whole file", decode, WHOLE_FRAMES, 0.66},
+    {"encode_stream", "encode, hop by hop", encode, 1,            0.31},
+    {"decode_stream", "decode, hop by hop", decode, 1,            0.31},
+};
+enum { N_ROWS = sizeof rows / sizeof rows[0] };
+
+static const struct stage {
+    const char *name;
+    size_t field;
+} stages[] = {
+    {"analysis",  offsetof(struct tess_profile, analysis) },
+    {"encoder",   offsetof(struct tess_profile, encoder)  },
+    {"quantizer", offsetof(struct tess_profile, quantizer)},
+    {"lookup",    offsetof(struct tess_profile, lookup)   },
+    {"decoder",   offsetof(struct tess_profile, decoder)  },
+    {"synthesis", offsetof(struct tess_profile, synthesis)},
+};
+enum { N_STAGES = sizeof stages / sizeof stages[0] };
+
+struct results {
+    double speed[N_ROWS];    /* times real time */
+    double fraction[N_ROWS]; /* of the peak */
+    double peak;             /* GFLOP/s of one core */
+    double stage[N_STAGES];  /* microseconds a frame, in large pushes */
+};
+
+/* Voiced-like noise: a low-passed random walk under a syllable's rhythm, the same every time. */
+static void make_up(struct bench *b)
+{
+    uint32_t seed = 1;
+    float low = 0;
+    size_t n = b->n_frames * (size_t)b->info.hop, channels = (size_t)b->info.channels;
+    for (size_t i = 0; i < n; i++) {
+        seed = seed * 1664525u + 1013904223u;
+        low += 0.2f * ((float)(int32_t)seed * 0x1p-31f - low);
+        double beat = sin(2 * 3.14159265358979 * 4 * (double)i / b->info.sample_rate);
+        for (size_t c = 0; c < channels; c++)
+            b->pcm[i * channels + c] = low * (float)(beat * beat);
+    }
+}
+
+static int load(struct bench *b, struct cli_audio_in *audio, struct cli_convert *convert)
+{
+    enum { BLOCK = 4096 };
+    size_t channels = (size_t)b->info.channels, n = 0, capacity = 0;
+    float *block = malloc(sizeof(float) * BLOCK * (size_t)audio->pcm.channels);
+    int64_t n_read = 1, got = 0;
+    if (!block) return cli_fail_memory();
+    while (n_read > 0 || got > 0) {
+        const float *pcm;
+        if (n_read > 0) n_read = cli_audio_in_read(audio, block, BLOCK);
+        got = n_read < 0 ? 0 : cli_convert_push(convert, block, (size_t)n_read, &pcm);
+        if (n_read < 0 || got < 0) break;
+        if (n + (size_t)got > capacity) {
+            capacity = 2 * (n + (size_t)got);
+            float *more = realloc(b->pcm, sizeof(float) * capacity * channels);
+            if (!more) break;
+            b->pcm = more;
+        }
+        memcpy(b->pcm + n * channels, pcm, sizeof(float) * (size_t)got * channels);
+        n += (size_t)got;
+    }
+    free(block);
+    b->n_frames = n / (size_t)b->info.hop;
+    if (n_read < 0) return (int)-n_read;
+    if (got > 0 || got < 0) return cli_fail_memory();
+    return b->n_frames ? CLI_OK : cli_fail(CLI_FAILED, "%s: less than a frame", audio->in->name);
+}
+
+static int open_sound(struct bench *b)
+{
+    const char *path = b->options->args[0];
+    if (!path) {
+        double seconds = b->options->seconds > 0 ? b->options->seconds : 10;
+        b->n_frames = (size_t)(seconds * b->info.sample_rate / b->info.hop);
+        size_t n = b->n_frames * (size_t)b->info.hop * (size_t)b->info.channels;
+        b->pcm = malloc(sizeof(float) * n);
+        if (!b->pcm) return cli_fail_memory();
+        make_up(b);
+        return CLI_OK;
+    }
+    struct cli_input in;
+    struct cli_audio_in audio = {0};
+    struct cli_convert convert = {0};
+    int exit_code = cli_input_open(&in, path);
+    if (!exit_code) exit_code = cli_audio_in_open(&audio, &in, NULL);
+    if (!exit_code)
+        exit_code = cli_convert_open(&convert, in.name, audio.pcm.rate, audio.pcm.channels,
+                                     b->info.sample_rate, b->info.channels, 4096);
+    if (!exit_code) exit_code = load(b, &audio, &convert);
+    cli_convert_close(&convert);
+    cli_audio_in_close(&audio);
+    cli_input_close(&in);
+    return exit_code;
+}
+
+static int open_streams(struct bench *b)
+{
+    struct tess_worker_options how = {.size = sizeof how, .threads = b->options->threads};
+    struct tess_stream_options what = {.size = sizeof what, .codebooks = b->codebooks};
+    int error = tess_worker_create(&b->worker, b->model, &how);
+    if (!error) error = tess_encoder_create(&b->encoder, b->model, &what);
+    if (!error) error = tess_decoder_create(&b->decoder, b->model, &what);
+    if (error) return cli_fail(CLI_FAILED, "bench: %s", tess_strerror(error));
+    b->codes = malloc(sizeof(uint16_t) * b->n_frames * (size_t)b->codebooks);
+    b->out = malloc(sizeof(float) * b->n_frames * (size_t)b->info.hop * (size_t)b->info.channels);
+    return b->codes && b->out ? CLI_OK : cli_fail_memory();
+}
+
+static int by_value(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static double median(double *values, int n)
+{
+    qsort(values, (size_t)n, sizeof *values, by_value);
+    return n % 2 ? values[n / 2] : (values[n / 2 - 1] + values[n / 2]) / 2;
+}
+
+static double flops(const struct bench *b, const struct row *row)
+{
+    return row->run == encode ? b->info.encode_flops : b->info.decode_flops;
+}
+
+/* Every run measures every row right after the core's peak; the first, which warms up, is dropped. */
+static int measure(struct bench *b, int n_runs, struct results *r)
+{
+    double seconds = (double)b->n_frames * b->info.hop / b->info.sample_rate;
+    int threads = b->options->threads ? b->options->threads : 1;
+    double *values = malloc(sizeof *values * (size_t)n_runs * 3 * N_ROWS);
+    if (!values) return cli_fail_memory();
+    double *speed = values, *fraction = speed + n_runs * N_ROWS, *peak = fraction + n_runs * N_ROWS;
+    int error = 0;
+    for (int run = -1; run < n_runs && !error; run++) {
+        for (int i = 0; i < N_ROWS && !error; i++) {
+            double limit = cli_peak_gflops(b->info.kernel);
+            double start = cli_clock();
+            error = rows[i].run(b, b->worker, rows[i].step);
+            double x = seconds / (cli_clock() - start);
+            if (run < 0) continue;
+            speed[i * n_runs + run] = x;
+            fraction[i * n_runs + run] = x * flops(b, &rows[i]) / (limit * 1e9 * threads);
+            peak[i * n_runs + run] = limit;
+        }
+    }
+    for (int i = 0; i < N_ROWS && !error; i++) {
+        r->speed[i] = median(speed + i * n_runs, n_runs);
+        r->fraction[i] = median(fraction + i * n_runs, n_runs);
+    }
+    r->peak = median(peak, n_runs * N_ROWS);
+    free(values);
+    return error ? cli_fail(CLI_FAILED, "bench: %s", tess_strerror(error)) : CLI_OK;
+}
+
+static int measure_stages(struct bench *b, struct results *r)
+{
+    struct tess_worker_options how = {
+        .size = sizeof how, .threads = b->options->threads, .profile = 1};
+    struct tess_worker *worker = NULL;
+    int error = tess_worker_create(&worker, b->model, &how);
+    if (!error) error = encode(b, worker, WHOLE_FRAMES);
+    if (!error) error = decode(b, worker, WHOLE_FRAMES);
+    if (error) {
+        tess_worker_destroy(worker);
+        return cli_fail(CLI_FAILED, "bench: %s", tess_strerror(error));
+    }
+    struct tess_profile profile;
+    tess_worker_get_profile(worker, &profile);
+    tess_worker_destroy(worker);
+    for (int i = 0; i < N_STAGES; i++) {
+        double spent;
+        memcpy(&spent, (const char *)&profile + stages[i].field, sizeof spent);
+        r->stage[i] = 1e6 * spent / (double)b->n_frames;
+    }
+    return CLI_OK;
+}
+
+static void print_text(const struct bench *b, const struct results *r)
+{
+    bool has_targets = strcmp(b->info.name, CLI_DEFAULT_MODEL) == 0;
+    printf("tessera %s, %s, %d of %s, kernels %s, %s\n", tess_version(), b->info.name,
+           b->options->threads ? b->options->threads : 1, cli_cpu_name(), b->info.kernel,
+           b->options->args[0] ? b->options->args[0] : "made-up sound");
+    printf("peak of a core       %8.1f GFLOP/s\n\n", r->peak);
+    printf("                     x real time  of peak%s\n", has_targets ? "  target" : "");
+    for (int i = 0; i < N_ROWS; i++) {
+        printf("%-20s %11.1f  %7.2f", rows[i].name, r->speed[i], r->fraction[i]);
+        printf(has_targets ? "  %6.2f\n" : "\n", rows[i].target);
+    }
+    printf("\nmicroseconds a frame of %.2f ms, in large pushes:\n",
+           1e3 * b->info.hop / b->info.sample_rate);
+    for (int i = 0; i < N_STAGES; i++)
+        printf("%-20s %11.1f\n", stages[i].name, r->stage[i]);
+    printf("\nmodel opened in      %11.1f ms\n", 1e3 * b->open_seconds);
+    printf("peak memory          %11.1f MB\n", (double)cli_peak_memory() / 1e6);
+}
+
+static void print_json(const struct bench *b, const struct results *r)
+{
+    cJSON *root = cJSON_CreateObject();
+    cJSON_AddStringToObject(root, "version", tess_version());
+    cJSON_AddStringToObject(root, "model", b->info.name);
+    cJSON_AddStringToObject(root, "cpu", cli_cpu_name());
+    cJSON_AddStringToObject(root, "kernel", b->info.kernel);
+    cJSON_AddNumberToObject(root, "threads", b->options->threads ? b->options->threads : 1);
+    cJSON_AddNumberToObject(root, "seconds",
+                            (double)b->n_frames * b->info.hop / b->info.sample_rate);
+    cJSON_AddNumberToObject(root, "peak_gflops", r->peak);
+    for (int i = 0; i < N_ROWS; i++) {
+        cJSON *row = cJSON_AddObjectToObject(root, rows[i].key);
+        cJSON_AddNumberToObject(row, "times_real_time", r->speed[i]);
+        cJSON_AddNumberToObject(row, "of_peak", r->fraction[i]);
+    }
+    cJSON *us = cJSON_AddObjectToObject(root, "microseconds_a_frame");
+    for (int i = 0; i < N_STAGES; i++)
+        cJSON_AddNumberToObject(us, stages[i].name, r->stage[i]);
+    cJSON_AddNumberToObject(root, "open_seconds", b->open_seconds);
+    cJSON_AddNumberToObject(root, "peak_memory_bytes", (double)cli_peak_memory());
+    cli_json_print(root, stdout);
+}
+
+int cli_bench(const struct cli_options *options)
+{
+    struct bench b = {.options = options};
+    struct results results = {0};
+    double start = cli_clock();
+    int exit_code = cli_open_model(options, cli_model_name(options), &b.model, &b.info);
+    b.open_seconds = cli_clock() - start;
+    if (!exit_code) exit_code = cli_choose_codebooks(options, &b.info, &b.codebooks);
+    if (!exit_code) exit_code = open_sound(&b);
+    if (!exit_code) exit_code = open_streams(&b);
+    if (!exit_code) exit_code = measure(&b, options->runs ? options->runs : 5, &results);
+    if (!exit_code) exit_code = measure_stages(&b, &results);
+    if (!exit_code && options->json)
+        print_json(&b, &results);
+    else if (!exit_code)
+        print_text(&b, &results);
+    if (b.encoder) tess_encoder_destroy(b.encoder, b.model);
+    if (b.decoder) tess_decoder_destroy(b.decoder, b.model);
+    tess_worker_destroy(b.worker);
+    tess_model_close(b.model);
+    free(b.pcm);
+    free(b.out);
+    free(b.codes);
+    return exit_code;
+}

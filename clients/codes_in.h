@@ -1,0 +1,34 @@
+/* Codes in, in one of three formats, told apart by their first bytes. */
+#ifndef CLI_CODES_IN_H
+#define CLI_CODES_IN_H
+
+#include "input.h"
+#include "src/tessera.h"
+
+struct cli_codes_in {
+    struct cli_input *in; /* borrowed */
+    char model[64];       /* name of the model they are of; "" where the file does not say */
+    bool has_fingerprint; /* .tess */
+    unsigned char fingerprint[8];
+    int codebooks;
+    int64_t n_frames;           /* of the file, npy and json */
+    int64_t at;                 /* frames read so far */
+    int64_t n_json_samples;     /* -1 where the file does not say */
+    struct tess_reader *reader; /* tess */
+    uint16_t *codes;            /* json */
+};
+
+/** Reads the head. Returns 0 or an exit code, the reason told. */
+int cli_codes_in_open(struct cli_codes_in *codes, struct cli_input *in);
+void cli_codes_in_close(struct cli_codes_in *codes);
+
+/** Up to `capacity` frames into frames [capacity][codebooks]. Returns how many, 0 at the end (when
+ *  the file has been found whole), or a negated exit code, the reason told. */
+int64_t cli_codes_in_read(struct cli_codes_in *codes, uint16_t *frames, size_t capacity);
+
+/** Samples per channel that the codes stand for: at the model's rate, and of the source with its
+ *  rate (0 where the file does not say). -1 while a pipe has not told yet. */
+int64_t cli_codes_in_samples(const struct cli_codes_in *codes, int hop);
+int64_t cli_codes_in_source(const struct cli_codes_in *codes, int *source_rate);
+
+#endif

@@ -1,0 +1,46 @@
+/* Codes out, in one of three formats. */
+#ifndef CLI_CODES_OUT_H
+#define CLI_CODES_OUT_H
+
+#include "output.h"
+#include "src/tessera.h"
+
+struct cli_codes_out {
+    const struct cli_codes_format *format;
+    struct cli_output *out;              /* borrowed */
+    const struct tess_model_info *model; /* borrowed */
+    int codebooks;
+    int64_t n_frames;           /* put so far */
+    struct tess_writer *writer; /* tess */
+    int spool;                  /* npy into a pipe: a temporary file, else -1 */
+    uint16_t *codes;            /* json: [capacity][K] */
+    int64_t capacity;
+};
+
+struct cli_codes_format {
+    const char *name, *suffix;
+    int (*open)(struct cli_codes_out *codes, int source_rate);
+    int (*put)(struct cli_codes_out *codes, const uint16_t *frames, size_t n);
+    int (*finish)(struct cli_codes_out *codes, int64_t n_source, int64_t n_samples);
+};
+
+/** The format called "tess", "npy" or "json", or NULL. */
+const struct cli_codes_format *cli_codes_format(const char *name);
+
+/** Starts codes of `codebooks` columns on `out`; the source's rate stands in a .tess header.
+ *  Returns 0 or an exit code, the reason told. */
+int cli_codes_out_open(struct cli_codes_out *codes,
+                       const struct cli_codes_format *format,
+                       struct cli_output *out,
+                       const struct tess_model_info *model,
+                       int codebooks,
+                       int source_rate);
+
+/** Appends frames [n][codebooks]. Returns as above. */
+int cli_codes_out_put(struct cli_codes_out *codes, const uint16_t *frames, size_t n);
+
+/** Completes the codes: samples per channel of the source and at the model's rate. */
+int cli_codes_out_finish(struct cli_codes_out *codes, int64_t n_source, int64_t n_samples);
+void cli_codes_out_close(struct cli_codes_out *codes);
+
+#endif

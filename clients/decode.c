@@ -1,0 +1,258 @@
+/* `tessera decode`: codes in, sound out, a block at a time:
+ * a file of codes -> frames -> samples -> the wanted rate -> bytes.
+ * The last hop waits until the end has been seen: only there does a pipe tell the exact length. */
+#include "audio_out.h"
+#include "codes_in.h"
+#include "convert.h"
+#include "find_model.h"
+#include "progress.h"
+#include "report.h"
+#include "verbs.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { BLOCK = 256 }; /* frames: enough at once for the full speed */
+
+struct decode {
+    const struct cli_options *options;
+    struct tess_model *model;
+    struct tess_model_info info;
+    struct tess_worker *worker;
+    struct tess_decoder *decoder;
+    struct cli_input in;
+    struct cli_output out;
+    struct cli_codes_in codes_in;
+    struct cli_convert convert;
+    struct cli_audio_out audio;
+    uint16_t *codes; /* [BLOCK][codebooks] */
+    float *pcm;      /* [n_block][channels]: what is held back, then what the decoder gives */
+    size_t n_block;
+    size_t n_held;        /* samples per channel */
+    int64_t n_samples;    /* handed on to the resampler */
+    bool to_source;       /* back to the source's rate and length */
+    int64_t n_out, limit; /* written, and at most to be written: -1 = all */
+};
+
+static bool opens_codes(const struct decode *d)
+{
+    const struct cli_codes_in *c = &d->codes_in;
+    if (c->has_fingerprint)
+        return memcmp(c->fingerprint, d->info.sha256, sizeof c->fingerprint) == 0;
+    return !c->model[0] || strcmp(c->model, d->info.name) == 0;
+}
+
+/* -m decides; else TESSERA_MODEL if it is the one that made the codes; else the one they name. */
+static int open_model(struct decode *d)
+{
+    const struct cli_codes_in *c = &d->codes_in;
+    const char *environment = getenv("TESSERA_MODEL"), *names[2];
+    int n = 0;
+    if (d->options->model) {
+        names[n++] = d->options->model;
+    } else {
+        if (environment && *environment) names[n++] = environment;
+        if (c->model[0]) names[n++] = c->model;
+    }
+    if (n == 0) return cli_fail(CLI_USAGE, "%s: does not name its model: use -m", d->in.name);
+    for (int i = 0; i < n; i++) {
+        tess_model_close(d->model);
+        int exit_code = cli_open_model(d->options, names[i], &d->model, &d->info);
+        if (exit_code) return exit_code;
+        if (opens_codes(d)) return CLI_OK;
+    }
+    return cli_fail(CLI_MODEL, "%s: made by model '%s' (%s), not by '%s' (%s)", d->in.name,
+                    c->model, c->has_fingerprint ? cli_fingerprint(c->fingerprint).text : "?",
+                    d->info.name, cli_fingerprint(d->info.sha256).text);
+}
+
+static int open_decoder(struct decode *d)
+{
+    struct tess_worker_options how = {.size = sizeof how, .threads = d->options->threads};
+    struct tess_stream_options what = {.size = sizeof what, .codebooks = d->codes_in.codebooks};
+    int error = tess_worker_create(&d->worker, d->model, &how);
+    if (!error) error = tess_decoder_create(&d->decoder, d->model, &what);
+    if (error == TESS_E_ARGUMENT)
+        return cli_fail(CLI_FAILED, "%s: %s does not decode %d codebooks", d->in.name, d->info.name,
+                        d->codes_in.codebooks);
+    if (error) return cli_fail(CLI_FAILED, "decoder: %s", tess_strerror(error));
+    size_t hop = (size_t)d->info.hop, channels = (size_t)d->info.channels;
+    d->n_block = hop + BLOCK * hop + (size_t)d->info.decode_delay;
+    d->pcm = malloc(sizeof(float) * d->n_block * channels);
+    d->codes = malloc(sizeof(uint16_t) * BLOCK * (size_t)d->codes_in.codebooks);
+    return d->pcm && d->codes ? CLI_OK : cli_fail_memory();
+}
+
+/* The rate to write, and where the source's length limits it. */
+static int choose_rate(struct decode *d, int *rate)
+{
+    const char *text = d->options->rate;
+    *rate = d->info.sample_rate;
+    d->limit = -1;
+    if (!text) return CLI_OK;
+    d->to_source = strcmp(text, "source") == 0;
+    if (d->to_source) {
+        cli_codes_in_source(&d->codes_in, rate);
+        return *rate ? CLI_OK : cli_fail(CLI_FAILED, "%s: has no source rate", d->in.name);
+    }
+    char *end;
+    long hz = strtol(text, &end, 10);
+    if (end == text || *end || hz < 1 || hz > 768000)
+        return cli_fail(CLI_USAGE, "--rate %s: 1 to 768000 Hz or source", text);
+    *rate = (int)hz;
+    return CLI_OK;
+}
+
+/* Samples that n become; -1 where that is not known or not believable. */
+static int64_t length_of(int64_t n, int rate_in, int rate_out)
+{
+    if (n < 0 || n > (INT64_MAX - rate_in) / rate_out) return -1;
+    return (n * rate_out + rate_in - 1) / rate_in;
+}
+
+static int open_sound(struct decode *d)
+{
+    int rate;
+    int exit_code = choose_rate(d, &rate);
+    if (exit_code) return exit_code;
+    if (rate != d->info.sample_rate && !d->options->quiet)
+        cli_say("resampling %d Hz to %d Hz", d->info.sample_rate, rate);
+    exit_code = cli_convert_open(&d->convert, d->in.name, d->info.sample_rate, d->info.channels,
+                                 rate, d->info.channels, d->n_block);
+    if (exit_code) return exit_code;
+
+    const char *path = d->options->args[1];
+    char *made_up =
+        path ? NULL : cli_options_output(d->options->args[0], d->options->raw ? ".raw" : ".wav");
+    if (!path && !made_up) return cli_fail_memory();
+    exit_code = cli_output_open(&d->out, path ? path : made_up, d->options->force, &d->in);
+    free(made_up);
+    if (exit_code) return exit_code;
+
+    int source_rate;
+    int64_t n = cli_codes_in_samples(&d->codes_in, d->info.hop);
+    n = length_of(n, d->info.sample_rate, rate);
+    if (d->to_source) n = cli_codes_in_source(&d->codes_in, &source_rate);
+    struct cli_pcm pcm = {rate, d->info.channels, d->options->as_float ? 32 : 16,
+                          d->options->as_float};
+    return cli_audio_out_open(&d->audio, &d->out, &pcm, d->options->raw, n);
+}
+
+/* Samples at the model's rate to the file; n = 0 ends them. */
+static int write_samples(struct decode *d, const float *in, size_t n)
+{
+    int64_t n_out;
+    do { /* the end takes as many turns as the resampler has blocks left */
+        const float *out;
+        n_out = cli_convert_push(&d->convert, in, n, &out);
+        if (n_out < 0) return cli_fail(CLI_FAILED, "%s: %s", d->in.name, tess_strerror((int)n_out));
+        int64_t left = d->limit < 0 ? n_out : d->limit - d->n_out;
+        int64_t some = n_out < left ? n_out : left;
+        int exit_code = cli_audio_out_write(&d->audio, out, (size_t)some);
+        if (exit_code) return exit_code;
+        d->n_out += some;
+    } while (n == 0 && n_out > 0);
+    d->n_samples += (int64_t)n;
+    return CLI_OK;
+}
+
+/* One call of the decoder; all that is there but the last hop goes on. */
+static int push(struct decode *d, size_t n_frames, bool end)
+{
+    size_t channels = (size_t)d->info.channels, hop = (size_t)d->info.hop;
+    struct tess_decode_job job = {
+        .decoder = d->decoder,
+        .codes = d->codes,
+        .n_frames = n_frames,
+        .end = end,
+        .pcm = d->pcm + d->n_held * channels,
+        .capacity = d->n_block - d->n_held,
+    };
+    int error = tess_decode(d->worker, &job, 1);
+    if (error)
+        return cli_fail(CLI_FAILED, "%s: frames %lld to %lld: %s", d->in.name,
+                        (long long)(d->codes_in.at - (int64_t)n_frames),
+                        (long long)d->codes_in.at - 1, tess_strerror(error));
+    size_t n = d->n_held + (size_t)job.n_samples;
+    size_t n_final = n > hop ? n - hop : 0;
+    int exit_code = n_final ? write_samples(d, d->pcm, n_final) : CLI_OK;
+    d->n_held = n - n_final;
+    memmove(d->pcm, d->pcm + n_final * channels, sizeof(float) * d->n_held * channels);
+    return exit_code;
+}
+
+/* The end is known: the rest of the exact length, and what the resampler holds. */
+static int end(struct decode *d)
+{
+    int exit_code = push(d, 0, true);
+    if (exit_code) return exit_code;
+    int source_rate;
+    int64_t n = cli_codes_in_samples(&d->codes_in, d->info.hop) - d->n_samples;
+    if (n < 0 || n > (int64_t)d->n_held)
+        return cli_fail(CLI_FAILED, "%s: the number of samples is not that of the frames",
+                        d->in.name);
+    if (d->to_source) d->limit = cli_codes_in_source(&d->codes_in, &source_rate);
+    if (n > 0) exit_code = write_samples(d, d->pcm, (size_t)n);
+    if (!exit_code) exit_code = write_samples(d, NULL, 0);
+    if (!exit_code) exit_code = cli_audio_out_finish(&d->audio);
+    return exit_code ? exit_code : cli_output_commit(&d->out);
+}
+
+static int run(struct decode *d, struct cli_progress *progress)
+{
+    int64_t n;
+    while ((n = cli_codes_in_read(&d->codes_in, d->codes, BLOCK)) > 0) {
+        int exit_code = push(d, (size_t)n, false);
+        if (exit_code) return exit_code;
+        cli_progress_step(progress, (double)d->n_samples / d->info.sample_rate);
+    }
+    return n < 0 ? (int)-n : end(d);
+}
+
+static void summarise(const struct decode *d, const struct cli_progress *progress)
+{
+    double seconds = (double)d->n_samples / d->info.sample_rate;
+    struct cli_summary summary = {
+        .input = d->in.name,
+        .output = d->out.name,
+        .model = d->info.name,
+        .n_frames = d->codes_in.at,
+        .n_samples = d->n_out,
+        .rate = d->audio.pcm.rate,
+        .kbits = seconds > 0 ? 8e-3 * (double)d->in.n_bytes / seconds : 0,
+    };
+    cli_progress_end(progress, d->options, &summary, !d->out.path);
+}
+
+static void close_all(struct decode *d)
+{
+    cli_audio_out_close(&d->audio);
+    cli_output_close(&d->out);
+    cli_convert_close(&d->convert);
+    cli_codes_in_close(&d->codes_in);
+    cli_input_close(&d->in);
+    if (d->decoder) tess_decoder_destroy(d->decoder, d->model);
+    tess_worker_destroy(d->worker);
+    tess_model_close(d->model);
+    free(d->codes);
+    free(d->pcm);
+}
+
+int cli_decode(const struct cli_options *options)
+{
+    struct decode d = {.options = options, .in.fd = -1, .out.fd = -1};
+    struct cli_progress progress;
+    int exit_code = cli_input_open(&d.in, options->args[0]);
+    if (!exit_code) exit_code = cli_codes_in_open(&d.codes_in, &d.in);
+    if (!exit_code) exit_code = open_model(&d);
+    if (!exit_code) exit_code = open_decoder(&d);
+    if (!exit_code) exit_code = open_sound(&d);
+    if (!exit_code) {
+        double total = (double)cli_codes_in_samples(&d.codes_in, d.info.hop) / d.info.sample_rate;
+        cli_progress_start(&progress, options, total);
+        exit_code = run(&d, &progress);
+    }
+    if (!exit_code) summarise(&d, &progress);
+    close_all(&d);
+    return exit_code;
+}

@@ -1,0 +1,20 @@
+/* The machine we run on: its clock, memory and processor. */
+#ifndef CLI_MACHINE_H
+#define CLI_MACHINE_H
+
+#include <stdint.h>
+
+/** Seconds of a clock that only goes forward. */
+double cli_clock(void);
+
+/** Most memory this program has had so far, in bytes. */
+uint64_t cli_peak_memory(void);
+
+/** The processor's name, as the system tells it; static text. */
+const char *cli_cpu_name(void);
+
+/** Billions of float operations a second (a fused multiply-add is two) that this core can do at
+ *  most with the kernels of that name, measured for some 20 ms; 0 where this build lacks them. */
+double cli_peak_gflops(const char *kernel);
+
+#endif

@@ -1,0 +1,61 @@
+/* The command line, as a value. */
+#ifndef CLI_OPTIONS_H
+#define CLI_OPTIONS_H
+
+#include "pcm.h"
+
+/* Which verbs take an option; rows of options.c name several. */
+enum cli_verb_bit {
+    CLI_ENCODE = 1,
+    CLI_DECODE = 2,
+    CLI_INFO = 4,
+    CLI_BENCH = 8,
+    CLI_VERIFY = 16,
+    CLI_MODELS = 32,
+};
+
+struct cli_options {
+    int quiet, verbose, json, force, help, version; /* flags: 0 or 1 */
+    char *model; /* strings belong to this struct; NULL = not given */
+    char *kernel;
+    int threads; /* numbers: 0 = not given */
+    int codebooks;
+    double bitrate; /* kbit/s */
+    char *format;
+    char *save_hash;
+    int raw, as_float;
+    int raw_rate, raw_channels, raw_bits;
+    char *rate; /* "source" or Hz */
+    double seconds;
+    int runs;
+    char **args; /* [n_args], then NULL */
+    int n_args;
+};
+
+struct cli_verb {
+    const char *name;
+    enum cli_verb_bit bit;
+    int min_args, max_args;
+    int (*run)(const struct cli_options *options); /* returns an exit code, the reason told */
+    const char *arguments, *summary;
+};
+
+/** Reads the words after the verb. Returns 0 or CLI_USAGE, the reason told. --help and --version
+ *  only set their flags. */
+int cli_options_read(struct cli_options *options,
+                     const struct cli_verb *verb,
+                     int argc,
+                     const char **argv);
+void cli_options_free(struct cli_options *options);
+
+/** Prints the verb's usage and options to standard output. */
+void cli_options_help(const struct cli_verb *verb);
+
+/** The raw format that the options ask for: defaults 48000 Hz, 2 channels, 16 bits, as opusenc.
+ *  Returns 0 or CLI_USAGE, the reason told. */
+int cli_options_raw(const struct cli_options *options, struct cli_pcm *pcm);
+
+/** IN with its suffix changed, to be freed; "-" for "-". NULL without memory. */
+char *cli_options_output(const char *in, const char *suffix);
+
+#endif

@@ -1,0 +1,42 @@
+/* Bytes out, to a pipe or to a file that has its name only when it is whole. */
+#ifndef CLI_OUTPUT_H
+#define CLI_OUTPUT_H
+
+#include "input.h"
+
+struct cli_output {
+    char *name;      /* for messages */
+    char *path;      /* the file's name to be; NULL for a pipe or device */
+    char *temporary; /* its name until the commit; a slot of output.c */
+    int fd;
+    bool force, seekable;
+    uint64_t n_bytes; /* written */
+    int error;        /* errno of the first failure */
+};
+
+/** Opens `path`, "-" being standard output. A file goes to a temporary name in the same folder
+ *  until it is committed; an existing one is refused without `force`, and so is `in` itself.
+ *  Pipes and devices are written as they are. Returns 0 or an exit code, the reason told. */
+int cli_output_open(struct cli_output *out,
+                    const char *path,
+                    bool force,
+                    const struct cli_input *in);
+
+/** The callbacks of struct tess_io, ctx being a struct cli_output. */
+int cli_output_write(void *ctx, const void *bytes, size_t n);
+int cli_output_seek(void *ctx, uint64_t offset);
+
+/** Makes the output final: on disk and under its name. Returns 0 or CLI_IO, the reason told. */
+int cli_output_commit(struct cli_output *out);
+
+/** Removes what was not committed and frees; a second call does nothing. */
+void cli_output_close(struct cli_output *out);
+
+/** Tells why writing failed; returns CLI_IO. */
+int cli_output_fail(const struct cli_output *out);
+
+/** From here on an interrupt removes the temporary files and exits with CLI_INTERRUPTED, and a
+ *  closed pipe is an error of write. */
+void cli_output_catch_signals(void);
+
+#endif

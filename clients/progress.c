@@ -1,0 +1,56 @@
+/* Counts in, lines for people (standard error) or machines (JSON) out. */
+#include "progress.h"
+
+#include "json_out.h"
+#include "machine.h"
+
+#include <stdio.h>
+#include <unistd.h>
+
+void cli_progress_start(struct cli_progress *p, const struct cli_options *options, double total)
+{
+    double now = cli_clock();
+    *p = (struct cli_progress){isatty(STDERR_FILENO) && !options->quiet, now, now, total};
+}
+
+void cli_progress_step(struct cli_progress *p, double done)
+{
+    double now = cli_clock();
+    if (!p->shown || now - p->last < 1) return;
+    p->last = now;
+    long long s = (long long)done;
+    fputs("\r", stderr);
+    if (p->total > 0) fprintf(stderr, "%.0f %%  ", 100 * done / p->total);
+    fprintf(stderr, "%02lld:%02lld:%02lld  %.0fx real time\033[K", s / 3600, s / 60 % 60, s % 60,
+            done / (now - p->start));
+}
+
+void cli_progress_end(const struct cli_progress *p,
+                      const struct cli_options *options,
+                      const struct cli_summary *summary,
+                      bool stdout_is_data)
+{
+    double spent = cli_clock() - p->start;
+    double seconds = (double)summary->n_samples / summary->rate;
+    double speed = spent > 0 ? seconds / spent : 0;
+    double megabytes = (double)cli_peak_memory() / 1e6;
+    if (p->shown) fputs("\r\033[K", stderr);
+    if (options->json) {
+        cJSON *root = cJSON_CreateObject();
+        cJSON_AddStringToObject(root, "input", summary->input);
+        cJSON_AddStringToObject(root, "output", summary->output);
+        cJSON_AddStringToObject(root, "model", summary->model);
+        cJSON_AddNumberToObject(root, "frames", (double)summary->n_frames);
+        cJSON_AddNumberToObject(root, "samples", (double)summary->n_samples);
+        cJSON_AddNumberToObject(root, "sample_rate", summary->rate);
+        cJSON_AddNumberToObject(root, "seconds", seconds);
+        cJSON_AddNumberToObject(root, "kbit_per_second", summary->kbits);
+        cJSON_AddNumberToObject(root, "times_real_time", speed);
+        cJSON_AddNumberToObject(root, "peak_memory_bytes", (double)cli_peak_memory());
+        cli_json_print(root, stdout_is_data ? stderr : stdout);
+    } else if (!options->quiet) {
+        fprintf(stderr, "%s: %lld frames, %.2f s, %.2f kbit/s, %.1fx real time, %.1f MB\n",
+                summary->output, (long long)summary->n_frames, seconds, summary->kbits, speed,
+                megabytes);
+    }
+}

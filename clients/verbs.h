@@ -1,0 +1,14 @@
+/* The verbs, one file each. Each takes the command line and returns an exit code, the reason told. */
+#ifndef CLI_VERBS_H
+#define CLI_VERBS_H
+
+#include "options.h"
+
+int cli_encode(const struct cli_options *options);
+int cli_decode(const struct cli_options *options);
+int cli_info(const struct cli_options *options);
+int cli_bench(const struct cli_options *options);
+int cli_verify(const struct cli_options *options);
+int cli_models(const struct cli_options *options);
+
+#endif

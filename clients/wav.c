@@ -1,0 +1,95 @@
+/* WAV through pipes: libsndfile cannot look at a pipe and leave it as it was, waits for whole
+ * blocks, and writes a head only once the length is known. Files go through libsndfile. */
+#include "wav.h"
+
+#include <string.h>
+
+enum { WAVE_PCM = 1, WAVE_FLOAT = 3, WAVE_EXTENSIBLE = 0xFFFE };
+
+static uint32_t le16(const uint8_t *b)
+{
+    return b[0] | (uint32_t)b[1] << 8;
+}
+
+static uint32_t le32(const uint8_t *b)
+{
+    return le16(b) | le16(b + 2) << 16;
+}
+
+static bool read_format(const uint8_t *chunk, uint32_t n_bytes, struct cli_pcm *pcm)
+{
+    if (n_bytes < 16) return false;
+    uint32_t tag = le16(chunk), bits = le16(chunk + 14);
+    if (tag == WAVE_EXTENSIBLE && n_bytes >= 26) tag = le16(chunk + 24); /* the sub-format's head */
+    uint32_t channels = le16(chunk + 2), rate = le32(chunk + 4);
+    if (rate < 1 || rate > INT32_MAX || channels < 1) return false;
+    *pcm = (struct cli_pcm){(int)rate, (int)channels, (int)bits, tag == WAVE_FLOAT};
+    bool plain = tag == WAVE_PCM && (bits == 8 || bits == 16 || bits == 24 || bits == 32);
+    return (plain || (tag == WAVE_FLOAT && bits == 32)) && le16(chunk + 12) == cli_pcm_bytes(pcm);
+}
+
+bool cli_wav_read_head(struct cli_input *in, struct cli_pcm *pcm, uint64_t *n_bytes)
+{
+    const uint8_t *head;
+    if (cli_input_peek(in, 12, &head) < 12 || memcmp(head, "RIFF", 4) != 0 ||
+        memcmp(head + 8, "WAVE", 4) != 0)
+        return false;
+    bool have_format = false;
+    for (uint64_t at = 12; at + 8 <= CLI_PEEK;) {
+        if (cli_input_peek(in, (size_t)at + 8, &head) < at + 8) return false;
+        uint32_t size = le32(head + at + 4);
+        if (memcmp(head + at, "data", 4) == 0) {
+            in->at = (size_t)at + 8;
+            /* 0 and 0x7FFFF... are other writers' ways to say that they did not know */
+            bool open = size == 0 || size >= 0x7FFFF000;
+            *n_bytes = open ? UINT64_MAX : size;
+            return have_format;
+        }
+        if (at + 8 + size > CLI_PEEK) return false;
+        if (memcmp(head + at, "fmt ", 4) == 0) {
+            if (cli_input_peek(in, (size_t)at + 8 + size, &head) < at + 8 + size) return false;
+            if (!read_format(head + at + 8, size, pcm)) return false;
+            have_format = true;
+        }
+        at += 8 + (uint64_t)size + (size & 1);
+    }
+    return false;
+}
+
+static uint8_t *put(uint8_t *b, uint32_t v, int n_bytes)
+{
+    for (int i = 0; i < n_bytes; i++)
+        *b++ = (uint8_t)(v >> (8 * i));
+    return b;
+}
+
+static uint8_t *put_name(uint8_t *b, const char *name)
+{
+    memcpy(b, name, 4);
+    return b + 4;
+}
+
+size_t cli_wav_head(uint8_t head[58], const struct cli_pcm *pcm, int64_t n_samples)
+{
+    uint32_t block = (uint32_t)cli_pcm_bytes(pcm);
+    uint32_t n_head = pcm->is_float ? 58 : 44; /* other than PCM: an extension size and "fact" */
+    uint64_t n_data = (uint64_t)n_samples * block;
+    bool open = n_samples < 0 || n_data > UINT32_MAX - n_head;
+
+    uint8_t *b = put_name(head, "RIFF");
+    b = put(b, open ? UINT32_MAX : (uint32_t)n_data + n_head - 8, 4);
+    b = put_name(put_name(b, "WAVE"), "fmt ");
+    b = put(b, pcm->is_float ? 18 : 16, 4);
+    b = put(b, pcm->is_float ? WAVE_FLOAT : WAVE_PCM, 2);
+    b = put(b, (uint32_t)pcm->channels, 2);
+    b = put(b, (uint32_t)pcm->rate, 4);
+    b = put(b, (uint32_t)pcm->rate * block, 4);
+    b = put(b, block, 2);
+    b = put(b, (uint32_t)pcm->bits, 2);
+    if (pcm->is_float) {
+        b = put(put_name(put(b, 0, 2), "fact"), 4, 4);
+        b = put(b, open ? UINT32_MAX : (uint32_t)n_samples, 4);
+    }
+    b = put(put_name(b, "data"), open ? UINT32_MAX : (uint32_t)n_data, 4);
+    return (size_t)(b - head);
+}
