@@ -134,7 +134,7 @@ static void finish_job(struct tess_worker *w, struct tess_decode_job *job)
     s->n_frames += job->n_frames;
     if (!job->end) return;
     const struct tess_graph *graph = &w->model->decoder;
-    float *tail = w->batch.slots[graph->out_slot]; /* a hop's output times the batch: room enough */
+    float *tail = w->batch.slots[graph->out_slot]; /* the worker made it large enough */
     if (s->n_frames) emit(job, tail, tess_graph_tail(graph, tess_stream_state(s, TESS_DECODE), tail));
     s->ended = 1;
 }

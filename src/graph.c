@@ -17,11 +17,31 @@ static int plan_layer(struct tess_layer *layer, struct shape slots[TESS_MAX_SLOT
     if (row->in < 0 || row->in >= TESS_MAX_SLOTS || row->out < 0 || row->out >= TESS_MAX_SLOTS ||
         !slots[row->in].channels)
         return tess_base_fail(why, TESS_E_MODEL, "row '%s' reads a slot that is empty", row->tensor);
+    if (row->kernel < 1 || row->stride < 1 || row->dilation < 1)
+        return tess_base_fail(why,
+                              TESS_E_MODEL,
+                              "row '%s': kernel %d, stride %d, dilation %d: each must be above 0",
+                              row->tensor,
+                              row->kernel,
+                              row->stride,
+                              row->dilation);
     layer->in_channels = slots[row->in].channels;
     layer->in_steps = slots[row->in].steps;
     int err = tess_operators[row->op].plan(layer, why);
-    if (!err) slots[row->out] = (struct shape){layer->channels, layer->steps};
-    return err;
+    if (err) return err;
+    struct shape *out = &slots[row->out];
+    if (tess_operators[row->op].adds &&
+        (out->channels != layer->channels || out->steps != layer->steps))
+        return tess_base_fail(why,
+                              TESS_E_MODEL,
+                              "row '%s' adds [%d][%d] to a slot that holds [%d][%d]",
+                              row->tensor,
+                              layer->steps,
+                              layer->channels,
+                              out->steps,
+                              out->channels);
+    *out = (struct shape){layer->channels, layer->steps};
+    return 0;
 }
 
 static int plan(struct tess_graph *graph, const struct tess_rows *rows, struct shape input, struct tess_why *why)
@@ -38,6 +58,11 @@ static int plan(struct tess_graph *graph, const struct tess_rows *rows, struct s
         size_t floats = (size_t)layer->channels * (size_t)layer->steps;
         if (graph->slot_floats[layer->row.out] < floats) graph->slot_floats[layer->row.out] = floats;
         graph->n_layers++;
+        if (tess_operators[layer->row.op].tail && i < rows->n - 1)
+            return tess_base_fail(why,
+                                  TESS_E_MODEL,
+                                  "row %d holds samples back and is not the last one",
+                                  i);
     }
     const struct tess_layer *last = &graph->layers[rows->n - 1];
     graph->out_slot = last->row.out;

@@ -280,7 +280,15 @@ static void rows_scaled_add(const struct tess_layer *layer,
 
 static int plan_log_phase(struct tess_layer *layer, struct tess_why *why)
 {
-    layer->channels = layer->in_channels / 2 + 2 * layer->row.kernel;
+    const int n_bins = layer->in_channels / 2, n_phase = layer->row.kernel;
+    if (layer->in_channels % 2 || n_phase > n_bins)
+        return tess_base_fail(why,
+                              TESS_E_MODEL,
+                              "row '%s': %d bins with phase of a spectrum of %d channels",
+                              layer->row.tensor,
+                              n_phase,
+                              layer->in_channels);
+    layer->channels = n_bins + 2 * n_phase;
     layer->steps = layer->in_steps;
     return needs_another_slot(layer, why);
 }
@@ -298,6 +306,12 @@ static void rows_log_phase(const struct tess_layer *layer,
 
 static int plan_polar(struct tess_layer *layer, struct tess_why *why)
 {
+    if (layer->in_channels % 2)
+        return tess_base_fail(why,
+                              TESS_E_MODEL,
+                              "row '%s': a spectrum of %d channels, an odd number",
+                              layer->row.tensor,
+                              layer->in_channels);
     int err = needs_another_slot(layer, why);
     return err ? err : keep_shape(layer, why);
 }
@@ -317,6 +331,13 @@ static void rows_polar(const struct tess_layer *layer,
 
 static int plan_transform(struct tess_layer *layer, int in_channels, int channels, struct tess_why *why)
 {
+    const struct tess_row *row = &layer->row;
+    if (row->kernel % 2 || row->stride > row->kernel)
+        return tess_base_fail(why,
+                              TESS_E_MODEL,
+                              "a transform of %d points every %d samples",
+                              row->kernel,
+                              row->stride);
     if (layer->in_channels != in_channels)
         return tess_base_fail(why, TESS_E_MODEL, "%d channels come into a transform of %d points, which takes %d", layer->in_channels, layer->row.kernel, in_channels);
     layer->channels = channels;
@@ -326,6 +347,12 @@ static int plan_transform(struct tess_layer *layer, int in_channels, int channel
 
 static int plan_stft(struct tess_layer *layer, struct tess_why *why)
 {
+    if (layer->in_steps % layer->row.stride)
+        return tess_base_fail(why,
+                              TESS_E_MODEL,
+                              "a hop of %d does not divide the %d samples of a frame",
+                              layer->row.stride,
+                              layer->in_steps);
     layer->steps = layer->in_steps / layer->row.stride;
     return plan_transform(layer, 1, layer->row.kernel + 2, why);
 }
@@ -341,6 +368,7 @@ static int load_transform(struct tess_layer *layer, struct tess_weights *weights
     struct tess_stft_config config = {
         .n_fft = layer->row.kernel, .hop = layer->row.stride, .scale = (double)layer->row.value};
     int err = tess_stft_create(&layer->stft, &config, weights->allocator);
+    if (err == TESS_E_ARGUMENT) err = TESS_E_MODEL; /* it is the file that asked for it */
     if (err) return tess_base_fail(weights->why, err, "a transform of %d points: %s", config.n_fft, tess_strerror(err));
     layer->n_scratch = tess_stft_scratch(layer->stft) / sizeof(float);
     return 0;
@@ -387,7 +415,7 @@ const struct tess_operator_kind tess_operators[TESS_N_OPERATORS] = {
     [TESS_OP_DEPTHWISE] = {.name = "DEPTHWISE", .plan = plan_depthwise, .load = load_depthwise, .rows = rows_depthwise, .stream = stream_history},
     [TESS_OP_NORM] = {.name = "NORM", .plan = keep_shape, .load = load_vectors, .rows = rows_norm},
     [TESS_OP_GELU] = {.name = "GELU", .plan = keep_shape, .rows = rows_gelu},
-    [TESS_OP_SCALED_ADD] = {.name = "SCALED_ADD", .plan = keep_shape, .load = load_scaled_add, .rows = rows_scaled_add},
+    [TESS_OP_SCALED_ADD] = {.name = "SCALED_ADD", .adds = 1, .plan = keep_shape, .load = load_scaled_add, .rows = rows_scaled_add},
     [TESS_OP_POLAR] = {.name = "POLAR", .outer = 1, .plan = plan_polar, .rows = rows_polar},
     [TESS_OP_ISTFT] = {.name = "ISTFT", .outer = 1, .plan = plan_istft, .load = load_transform, .stream = stream_istft, .tail = tail_istft},
 };

@@ -34,6 +34,7 @@ struct tess_batch {
 struct tess_operator_kind {
     const char *name;
     int outer; /* part of the analysis or synthesis, not of the network: for the profile */
+    int adds;  /* to what the output slot already holds */
     /** Fills in channels, steps, history, n_state and n_scratch. Errors: MODEL, with the reason. */
     int (*plan)(struct tess_layer *layer, struct tess_why *why);
     /** Takes the tensors; NULL if there are none. */

@@ -1,5 +1,6 @@
 /* Tasks in, the same task on every thread. All meeting is at one barrier: a helper waits there for
- * work, inside a task between its steps, and after it; no other state is shared. */
+ * work, inside a task between its steps, and after it. Before the first task it waits at the gate
+ * until the team is complete; a barrier that cannot fill up would never let it go. */
 #include "src/team.h"
 
 #include <pthread.h>
@@ -14,6 +15,8 @@ struct helper {
 
 struct tess_team {
     int n_threads;
+    pthread_mutex_t gate; /* held by the creator until all helpers are there, or cannot be */
+    int complete;         /* behind the gate */
     pthread_barrier_t barrier;
     tess_team_task *task; /* NULL: end. Written by the caller, read behind the barrier. */
     void *ctx;
@@ -30,12 +33,16 @@ static void *help(void *arg)
 {
     struct helper *self = arg;
     struct tess_team *team = self->team;
-    for (;;) {
+    pthread_mutex_lock(&team->gate);
+    int complete = team->complete;
+    pthread_mutex_unlock(&team->gate);
+    while (complete) {
         tess_team_meet(team);
-        if (!team->task) return NULL;
+        if (!team->task) break;
         team->task(team->ctx, team, self->index, team->n_threads);
         tess_team_meet(team);
     }
+    return NULL;
 }
 
 void tess_team_run(struct tess_team *team, int n_rows, tess_team_task *task, void *ctx)
@@ -51,28 +58,43 @@ void tess_team_run(struct tess_team *team, int n_rows, tess_team_task *task, voi
     tess_team_meet(team);
 }
 
+/* Ends a team whose first n helpers have returned or are about to. */
+static void release(struct tess_team *team, int n_helpers)
+{
+    for (int i = 0; i < n_helpers; i++) pthread_join(team->helpers[i].thread, NULL);
+    if (team->n_threads > 1) pthread_barrier_destroy(&team->barrier);
+    pthread_mutex_destroy(&team->gate);
+    tess_base_free(&team->allocator, team);
+}
+
+static int start(struct tess_team *team, int i)
+{
+    struct helper *helper = &team->helpers[i];
+    *helper = (struct helper){.team = team, .index = i + 1};
+    return pthread_create(&helper->thread, NULL, help, helper);
+}
+
 int tess_team_create(struct tess_team **out, int n_threads, const struct tess_allocator *allocator)
 {
-    size_t n_helpers = (size_t)n_threads - 1;
+    const int n_helpers = n_threads - 1;
     struct tess_team *team =
-        tess_base_alloc(allocator, sizeof *team + n_helpers * sizeof *team->helpers);
+        tess_base_alloc(allocator, sizeof *team + (size_t)n_helpers * sizeof *team->helpers);
     *out = NULL;
     if (!team) return TESS_E_NOMEM;
     team->allocator = *allocator;
-    team->n_threads = 1;
+    team->gate = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
     if (n_threads > 1 && pthread_barrier_init(&team->barrier, NULL, (unsigned)n_threads)) {
         tess_base_free(allocator, team);
         return TESS_E_NOMEM;
     }
     team->n_threads = n_threads;
-    for (int i = 0; i < n_threads - 1; i++) {
-        struct helper *helper = &team->helpers[i];
-        *helper = (struct helper){.team = team, .index = i + 1};
-        if (!pthread_create(&helper->thread, NULL, help, helper)) continue;
-        /* Those already there wait for a barrier that can no longer fill up: end them. */
-        for (int k = 0; k < i; k++) pthread_cancel(team->helpers[k].thread);
-        for (int k = 0; k < i; k++) pthread_join(team->helpers[k].thread, NULL);
-        tess_base_free(allocator, team);
+    int n = 0;
+    pthread_mutex_lock(&team->gate);
+    while (n < n_helpers && !start(team, n)) n++;
+    team->complete = n == n_helpers;
+    pthread_mutex_unlock(&team->gate);
+    if (n < n_helpers) {
+        release(team, n);
         return TESS_E_NOMEM;
     }
     *out = team;
@@ -84,7 +106,5 @@ void tess_team_destroy(struct tess_team *team)
     if (!team) return;
     team->task = NULL;
     tess_team_meet(team);
-    for (int i = 0; i < team->n_threads - 1; i++) pthread_join(team->helpers[i].thread, NULL);
-    if (team->n_threads > 1) pthread_barrier_destroy(&team->barrier);
-    tess_base_free(&team->allocator, team);
+    release(team, team->n_threads - 1);
 }

@@ -18,7 +18,6 @@ void tess_team_destroy(struct tess_team *team);
 typedef void tess_team_task(void *ctx, struct tess_team *team, int thread, int n_threads);
 void tess_team_run(struct tess_team *team, int n_rows, tess_team_task *task, void *ctx);
 
-
 /** Inside a task: waits until every thread of the team is here. NULL: returns at once. */
 void tess_team_meet(struct tess_team *team);
 

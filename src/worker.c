@@ -9,13 +9,16 @@ static size_t larger(size_t a, size_t b)
     return a > b ? a : b;
 }
 
-/* The encoder's and the decoder's slots share memory: a worker runs one at a time. */
+/* The encoder's and the decoder's slots share memory: a worker runs one at a time. The decoder's
+ * tail goes through its output slot too. */
 static int alloc_slots(struct tess_worker *w)
 {
+    const struct tess_graph *e = &w->model->encoder, *d = &w->model->decoder;
     for (int i = 0; i < TESS_MAX_SLOTS; i++) {
-        size_t floats = larger(w->model->encoder.slot_floats[i], w->model->decoder.slot_floats[i]);
+        size_t floats = larger(e->slot_floats[i], d->slot_floats[i]) * TESS_BATCH_FRAMES;
+        if (i == d->out_slot) floats = larger(floats, (size_t)d->n_tail * (size_t)d->out_channels);
         if (!floats) continue;
-        w->batch.slots[i] = tess_base_alloc(&w->allocator, floats * TESS_BATCH_FRAMES * sizeof(float));
+        w->batch.slots[i] = tess_base_alloc(&w->allocator, floats * sizeof(float));
         if (!w->batch.slots[i]) return TESS_E_NOMEM;
     }
     return 0;
