@@ -58,7 +58,7 @@ void cli_audio_in_close(struct cli_audio_in *a)
     *a = (struct cli_audio_in){0};
 }
 
-/* After the sound of a WAV stream other chunks may follow: its writer shall not see a closed pipe. */
+/* Other chunks may follow a WAV stream's sound: its writer shall not see a closed pipe. */
 static void drain(struct cli_input *in)
 {
     uint8_t rest[4096];

@@ -5,20 +5,17 @@
 #include "output.h"
 #include "pcm.h"
 
-#include <sndfile.h>
-
 struct cli_audio_out {
     struct cli_output *out; /* borrowed */
     struct cli_pcm pcm;
-    SNDFILE *file;   /* of a WAV file; NULL for bytes written by ourselves */
-    uint64_t at;     /* offset in the file, for libsndfile */
-    uint64_t n_file; /* the file's length so far */
+    bool has_head, has_wide_head;
+    int64_t n_samples; /* per channel, written so far */
     uint8_t *bytes;
     size_t n_block; /* samples per channel that fit there */
 };
 
-/** Starts a sound of pcm's format on `out`: headerless if `raw`, else WAV (RF64 past 4 GB).
- *  n_samples per channel, or -1 where that is not known yet.
+/** Starts a sound of pcm's format on `out`: headerless if `raw`, else WAV (RF64 past 4 GB in a
+ *  file). n_samples per channel, or -1 where that is not known yet.
  *  Returns 0 or an exit code, the reason told. */
 int cli_audio_out_open(struct cli_audio_out *audio,
                        struct cli_output *out,
@@ -29,7 +26,7 @@ int cli_audio_out_open(struct cli_audio_out *audio,
 /** Appends n samples per channel; integers saturate. Returns 0 or an exit code, the reason told. */
 int cli_audio_out_write(struct cli_audio_out *audio, const float *samples, size_t n);
 
-/** Completes the sound's head; the output still has to be committed. Returns as above. */
+/** Puts the length into a file's head; the output still has to be committed. Returns as above. */
 int cli_audio_out_finish(struct cli_audio_out *audio);
 void cli_audio_out_close(struct cli_audio_out *audio);
 

@@ -192,7 +192,7 @@ static double flops(const struct bench *b, const struct row *row)
     return row->run == encode ? b->info.encode_flops : b->info.decode_flops;
 }
 
-/* Every run measures every row right after the core's peak; the first, which warms up, is dropped. */
+/* Every run measures every row right after the core's peak; one more goes before, to warm up. */
 static int measure(struct bench *b, int n_runs, struct results *r)
 {
     double seconds = (double)b->n_frames * b->info.hop / b->info.sample_rate;
@@ -248,7 +248,7 @@ static int measure_stages(struct bench *b, struct results *r)
 static void print_text(const struct bench *b, const struct results *r)
 {
     bool has_targets = strcmp(b->info.name, CLI_DEFAULT_MODEL) == 0;
-    printf("tessera %s, %s, %d of %s, kernels %s, %s\n", tess_version(), b->info.name,
+    printf("tessera %s, %s, %d thread(s) on %s, kernels %s, %s\n", tess_version(), b->info.name,
            b->options->threads ? b->options->threads : 1, cli_cpu_name(), b->info.kernel,
            b->options->args[0] ? b->options->args[0] : "made-up sound");
     printf("peak of a core       %8.1f GFLOP/s\n\n", r->peak);

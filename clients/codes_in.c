@@ -1,5 +1,5 @@
-/* Bytes in, checked frames [T][K] out. A .tess file's trailer is read first where the file can seek,
- * so that a file cut short fails before anything is written. */
+/* Bytes in, checked frames [T][K] out. A .tess file's trailer is read first where the file can
+ * seek, so that a file cut short fails before anything is written. */
 #include "codes_in.h"
 
 #include "codes_json.h"

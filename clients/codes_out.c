@@ -142,11 +142,14 @@ static const struct cli_codes_format formats[] = {
     {"json", ".json", json_open, json_put, json_finish},
 };
 
-const struct cli_codes_format *cli_codes_format(const char *name)
+const struct cli_codes_format *cli_codes_format(const char *name, const char *path)
 {
-    for (size_t i = 0; i < sizeof formats / sizeof formats[0]; i++)
-        if (strcmp(formats[i].name, name) == 0) return &formats[i];
-    return NULL;
+    const char *suffix = path ? strrchr(path, '.') : NULL;
+    for (size_t i = 0; i < sizeof formats / sizeof formats[0]; i++) {
+        if (name && strcmp(formats[i].name, name) == 0) return &formats[i];
+        if (!name && suffix && strcmp(formats[i].suffix, suffix) == 0) return &formats[i];
+    }
+    return name ? NULL : &formats[0];
 }
 
 int cli_codes_out_open(struct cli_codes_out *c,

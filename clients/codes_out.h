@@ -24,8 +24,9 @@ struct cli_codes_format {
     int (*finish)(struct cli_codes_out *codes, int64_t n_source, int64_t n_samples);
 };
 
-/** The format called "tess", "npy" or "json", or NULL. */
-const struct cli_codes_format *cli_codes_format(const char *name);
+/** The format called "tess", "npy" or "json", or NULL; without a name (NULL) that of the path's
+ *  suffix, and .tess where that tells nothing. */
+const struct cli_codes_format *cli_codes_format(const char *name, const char *path);
 
 /** Starts codes of `codebooks` columns on `out`; the source's rate stands in a .tess header.
  *  Returns 0 or an exit code, the reason told. */

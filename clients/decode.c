@@ -221,7 +221,7 @@ static void summarise(const struct decode *d, const struct cli_progress *progres
         .rate = d->audio.pcm.rate,
         .kbits = seconds > 0 ? 8e-3 * (double)d->in.n_bytes / seconds : 0,
     };
-    cli_progress_end(progress, d->options, &summary, !d->out.path);
+    cli_progress_end(progress, d->options, &summary, d->out.is_stdout);
 }
 
 static void close_all(struct decode *d)

@@ -68,9 +68,8 @@ static int open_encoder(struct encode *e)
 
 static int open_codes(struct encode *e, const char *path)
 {
-    const char *name = e->options->format ? e->options->format : "tess";
-    const struct cli_codes_format *format = cli_codes_format(name);
-    if (!format) return cli_fail(CLI_USAGE, "--format %s: tess, npy or json", name);
+    const struct cli_codes_format *format = cli_codes_format(e->options->format, path);
+    if (!format) return cli_fail(CLI_USAGE, "--format %s: tess, npy or json", e->options->format);
     char *made_up = path ? NULL : cli_options_output(e->options->args[0], format->suffix);
     if (!path && !made_up) return cli_fail_memory();
     int exit_code = cli_output_open(&e->out, path ? path : made_up, e->options->force, &e->in);
@@ -84,6 +83,8 @@ static int open_hashes(struct encode *e)
 {
     const char *path = e->options->save_hash;
     if (!path) return CLI_OK;
+    if (e->out.is_stdout && strcmp(path, "-") == 0)
+        return cli_fail(CLI_USAGE, "--save-hash -: standard output holds the codes");
     int exit_code = cli_output_open(&e->hash_out, path, e->options->force, &e->in);
     if (exit_code) return exit_code;
     return cli_hashes_open(&e->hashes, &e->hash_out, e->model, &e->info, e->encoder, e->codebooks);
@@ -164,7 +165,7 @@ static void summarise(const struct encode *e, const struct cli_progress *progres
         .rate = e->info.sample_rate,
         .kbits = seconds > 0 ? 8e-3 * (double)e->out.n_bytes / seconds : 0,
     };
-    cli_progress_end(progress, e->options, &summary, !e->out.path);
+    cli_progress_end(progress, e->options, &summary, e->out.is_stdout || e->hash_out.is_stdout);
 }
 
 static void close_all(struct encode *e)

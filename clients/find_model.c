@@ -79,7 +79,7 @@ int cli_open_model(const struct cli_options *options,
     struct tess_model_options how = {.size = sizeof how, .kernel = options->kernel};
     struct tess_why why;
     if (tess_model_open(model, path, &how, &why) != TESS_OK)
-        return cli_fail(CLI_MODEL, "%s", why.text);
+        return cli_fail(CLI_MODEL, "%s: %s", path, why.text);
     *info = (struct tess_model_info){.size = sizeof *info};
     tess_model_get_info(*model, info);
     if (options->verbose) cli_say("model %s, kernels %s", path, info->kernel);

@@ -12,46 +12,59 @@
 
 enum { ALL = CLI_ENCODE | CLI_DECODE | CLI_INFO | CLI_BENCH | CLI_VERIFY | CLI_MODELS };
 enum { WORK = CLI_ENCODE | CLI_DECODE | CLI_BENCH };
-
-enum kind { FLAG, INTEGER, REAL, TEXT };
+enum { CODE = CLI_ENCODE | CLI_DECODE };
 
 struct row {
     const char *name;
     char letter;
-    enum kind kind;
+    enum { IS_FLAG, IS_WHOLE, IS_REAL, IS_TEXT } kind;
     int verbs;
     size_t field;
-    double low, high; /* of a number */
     const char *value, *help;
+    double low, high; /* of a number */
 };
 
 #define FIELD(name) offsetof(struct cli_options, name)
+#define FLAG(name, letter, verbs, field, help)                                                     \
+    {                                                                                              \
+        name, letter, IS_FLAG, verbs, FIELD(field), NULL, help, 0, 0                               \
+    }
+#define TEXT(name, letter, verbs, field, value, help)                                              \
+    {                                                                                              \
+        name, letter, IS_TEXT, verbs, FIELD(field), value, help, 0, 0                              \
+    }
+#define WHOLE(name, letter, verbs, field, value, help, low, high)                                  \
+    {                                                                                              \
+        name, letter, IS_WHOLE, verbs, FIELD(field), value, help, low, high                        \
+    }
+#define REAL(name, letter, verbs, field, value, help, low, high)                                   \
+    {                                                                                              \
+        name, letter, IS_REAL, verbs, FIELD(field), value, help, low, high                         \
+    }
 
 static const struct row rows[] = {
-    {"model",        'm', TEXT,    WORK,                    FIELD(model),        0,    0,      "FILE|NAME",     "the model to use"              },
-    {"codebooks",    0,   INTEGER, CLI_ENCODE | CLI_BENCH,  FIELD(codebooks),    1,    64,     "K",
-     "codes a frame"                                                                                                                            },
-    {"n-quantizers", 0,   INTEGER, CLI_ENCODE,              FIELD(codebooks),    1,    64,     "K",             "the same"                      },
-    {"bitrate",      'b', REAL,    CLI_ENCODE,              FIELD(bitrate),      1e-3, 1e6,    "KBPS",          "the same, in kbit/s"           },
-    {"format",       0,   TEXT,    CLI_ENCODE,              FIELD(format),       0,    0,      "tess|npy|json", "what to write"                 },
-    {"save-hash",    0,   TEXT,    CLI_ENCODE,              FIELD(save_hash),    0,    0,      "FILE",          "hashes of every frame"         },
-    {"rate",         0,   TEXT,    CLI_DECODE,              FIELD(rate),         0,    0,      "HZ|source",     "sample rate to write"          },
-    {"float",        0,   FLAG,    CLI_DECODE,              FIELD(as_float),     0,    0,      NULL,            "32-bit float, not 16-bit"      },
-    {"raw",          0,   FLAG,    CLI_ENCODE | CLI_DECODE, FIELD(raw),          0,    0,      NULL,            "headerless PCM"                },
-    {"raw-rate",     0,   INTEGER, CLI_ENCODE,              FIELD(raw_rate),     1,    768000, "HZ",            "of raw input [48000]"          },
-    {"raw-chan",     0,   INTEGER, CLI_ENCODE,              FIELD(raw_channels), 1,    1024,   "N",             "of raw input [2]"              },
-    {"raw-bits",     0,   INTEGER, CLI_ENCODE,              FIELD(raw_bits),     8,    32,     "N",             "8, 16, 24, 32 = float [16]"    },
-    {"seconds",      0,   REAL,    CLI_BENCH,               FIELD(seconds),      1,    3600,   "S",
-     "length of the made-up sound [10]"                                                                                                         },
-    {"runs",         0,   INTEGER, CLI_BENCH,               FIELD(runs),         1,    1000,   "N",             "runs to take the median of [5]"},
-    {"kernel",       0,   TEXT,    WORK,                    FIELD(kernel),       0,    0,      "NAME",          "scalar, avx2, avx512 or neon"  },
-    {"threads",      't', INTEGER, WORK,                    FIELD(threads),      1,    64,     "N",             "threads to work with [1]"      },
-    {"force",        'f', FLAG,    CLI_ENCODE | CLI_DECODE, FIELD(force),        0,    0,      NULL,            "overwrite files"               },
-    {"json",         0,   FLAG,    ALL,                     FIELD(json),         0,    0,      NULL,            "results as JSON"               },
-    {"quiet",        'q', FLAG,    ALL,                     FIELD(quiet),        0,    0,      NULL,            "only errors"                   },
-    {"verbose",      'v', FLAG,    ALL,                     FIELD(verbose),      0,    0,      NULL,            "say what is used"              },
-    {"version",      'V', FLAG,    ALL,                     FIELD(version),      0,    0,      NULL,            "print the version"             },
-    {"help",         'h', FLAG,    ALL,                     FIELD(help),         0,    0,      NULL,            "print this"                    },
+    TEXT("model", 'm', WORK, model, "FILE|NAME", "the model to use"),
+    WHOLE("codebooks", 0, CLI_ENCODE | CLI_BENCH, codebooks, "K", "codes a frame", 1, 64),
+    WHOLE("n-quantizers", 0, CLI_ENCODE, codebooks, "K", "the same", 1, 64),
+    REAL("bitrate", 'b', CLI_ENCODE, bitrate, "KBPS", "the same, in kbit/s", 1e-3, 1e6),
+    TEXT("format", 0, CLI_ENCODE, format, "tess|npy|json", "what to write [by OUT's suffix]"),
+    TEXT("save-hash", 0, CLI_ENCODE, save_hash, "FILE", "hashes of every frame"),
+    TEXT("rate", 0, CLI_DECODE, rate, "HZ|source", "sample rate to write [the model's]"),
+    FLAG("float", 0, CLI_DECODE, as_float, "32-bit float, not 16-bit"),
+    FLAG("raw", 0, CODE, raw, "headerless PCM"),
+    WHOLE("raw-rate", 0, CLI_ENCODE, raw_rate, "HZ", "of raw input [48000]", 1, 768000),
+    WHOLE("raw-chan", 0, CLI_ENCODE, raw_channels, "N", "of raw input [2]", 1, 1024),
+    WHOLE("raw-bits", 0, CLI_ENCODE, raw_bits, "N", "8, 16, 24, 32 = float [16]", 8, 32),
+    REAL("seconds", 0, CLI_BENCH, seconds, "S", "length of the made-up sound [10]", 1, 3600),
+    WHOLE("runs", 0, CLI_BENCH, runs, "N", "runs to take the median of [5]", 1, 1000),
+    TEXT("kernel", 0, WORK, kernel, "NAME", "scalar, avx2, avx512 or neon"),
+    WHOLE("threads", 't', WORK, threads, "N", "threads to work with [1]", 1, 64),
+    FLAG("force", 'f', CODE, force, "overwrite files"),
+    FLAG("json", 0, ALL, json, "results as JSON"),
+    FLAG("quiet", 'q', ALL, quiet, "only errors"),
+    FLAG("verbose", 'v', ALL, verbose, "say what is used"),
+    FLAG("version", 'V', ALL, version, "print the version"),
+    FLAG("help", 'h', ALL, help, "print this"),
 };
 enum { N_ROWS = sizeof rows / sizeof rows[0] };
 
@@ -66,7 +79,7 @@ static poptContext context(const struct cli_verb *verb,
         table[n++] = (struct poptOption){
             .longName = rows[i].name,
             .shortName = rows[i].letter,
-            .argInfo = rows[i].kind == FLAG ? POPT_ARG_NONE : POPT_ARG_STRING,
+            .argInfo = rows[i].kind == IS_FLAG ? POPT_ARG_NONE : POPT_ARG_STRING,
             .val = i + 1,
             .descrip = rows[i].help,
             .argDescrip = rows[i].value,
@@ -81,9 +94,9 @@ static int read_number(const struct row *row, const char *text, double *value)
     char *end;
     *value = strtod(text, &end);
     bool fits = end != text && *end == 0 && *value >= row->low && *value <= row->high;
-    if (fits && (row->kind == REAL || *value == floor(*value))) return CLI_OK;
+    if (fits && (row->kind == IS_REAL || *value == floor(*value))) return CLI_OK;
     return cli_fail(CLI_USAGE, "--%s %s: not a%s number from %g to %.0f", row->name, text,
-                    row->kind == INTEGER ? " whole" : "", row->low, row->high);
+                    row->kind == IS_WHOLE ? " whole" : "", row->low, row->high);
 }
 
 /* Takes `text`, the option's argument, or NULL of a flag. */
@@ -92,13 +105,13 @@ static int take(struct cli_options *options, const struct row *row, char *text)
     void *field = (char *)options + row->field;
     double value = 1;
     int exit_code = CLI_OK;
-    if (row->kind == TEXT) {
+    if (row->kind == IS_TEXT) {
         free(*(char **)field);
         *(char **)field = text;
         return CLI_OK;
     }
     if (text) exit_code = read_number(row, text, &value);
-    if (row->kind == REAL)
+    if (row->kind == IS_REAL)
         *(double *)field = value;
     else if (!exit_code)
         *(int *)field = (int)value;
@@ -147,7 +160,7 @@ void cli_options_free(struct cli_options *options)
 {
     for (int i = 0; i < N_ROWS; i++) {
         char **field = (char **)(void *)((char *)options + rows[i].field);
-        if (rows[i].kind != TEXT) continue;
+        if (rows[i].kind != IS_TEXT) continue;
         free(*field);
         *field = NULL;
     }

@@ -104,7 +104,7 @@ int cli_output_open(struct cli_output *out,
                     const struct cli_input *in)
 {
     bool is_stdout = strcmp(path, "-") == 0;
-    *out = (struct cli_output){.fd = STDOUT_FILENO, .force = force};
+    *out = (struct cli_output){.fd = STDOUT_FILENO, .force = force, .is_stdout = is_stdout};
     out->name = strdup(is_stdout ? "standard output" : path);
     if (!out->name) return cli_fail_memory();
     if (is_stdout) return CLI_OK;
@@ -135,17 +135,21 @@ int cli_output_write(void *ctx, const void *bytes, size_t n)
         }
         next += put;
         n -= (size_t)put;
-        out->n_bytes += (uint64_t)put;
+        out->at += (uint64_t)put;
     }
+    if (out->at > out->n_bytes) out->n_bytes = out->at;
     return 0;
 }
 
 int cli_output_seek(void *ctx, uint64_t offset)
 {
     struct cli_output *out = ctx;
-    if (lseek(out->fd, (off_t)offset, SEEK_SET) >= 0) return 0;
-    if (!out->error) out->error = errno;
-    return -1;
+    if (lseek(out->fd, (off_t)offset, SEEK_SET) < 0) {
+        if (!out->error) out->error = errno;
+        return -1;
+    }
+    out->at = offset;
+    return 0;
 }
 
 /* A device or pipe has nothing to synchronise and says so with EINVAL or ENOTSUP. */

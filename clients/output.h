@@ -9,9 +9,9 @@ struct cli_output {
     char *path;      /* the file's name to be; NULL for a pipe or device */
     char *temporary; /* its name until the commit; a slot of output.c */
     int fd;
-    bool force, seekable;
-    uint64_t n_bytes; /* written */
-    int error;        /* errno of the first failure */
+    bool force, seekable, is_stdout;
+    uint64_t at, n_bytes; /* position, and the length so far */
+    int error;            /* errno of the first failure */
 };
 
 /** Opens `path`, "-" being standard output. A file goes to a temporary name in the same folder

@@ -1,7 +1,8 @@
-/* The densest loop a core can run: chains of multiply-adds that do not wait for each other and touch
- * no memory. It has to be compiled for the same instruction sets as the library's kernels, so this
- * one file of the room includes src/simd.h beside src/tessera.h. */
+/* The densest loop a core can run: chains of multiply-adds that wait for no other and touch no
+ * memory. It has to be compiled for the same instruction sets as the library's kernels, so this one
+ * file of the room includes src/simd.h beside src/tessera.h. */
 #include "clients/peak.h"
+
 #include "src/simd.h"
 
 /* Enough chains to hide the latency (4 or 5 cycles, 2 units), few enough for the registers: 16 of

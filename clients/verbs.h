@@ -1,4 +1,4 @@
-/* The verbs, one file each. Each takes the command line and returns an exit code, the reason told. */
+/* The verbs, one file each: a command line in, an exit code out, the reason told. */
 #ifndef CLI_VERBS_H
 #define CLI_VERBS_H
 

@@ -35,7 +35,7 @@ static int compare_hashes(const char *const names[2], struct difference *d)
     char line[2][LINE], tokens[2][HASH + 1], state[2][HASH + 1];
     FILE *f[2] = {NULL, NULL};
     int exit_code = CLI_OK;
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < 2 && !exit_code; i++) {
         f[i] = fopen(names[i], "r");
         bool ours = f[i] && fgets(line[i], LINE, f[i]) &&
                     strncmp(line[i], CLI_HASHES_START, sizeof CLI_HASHES_START - 1) == 0;

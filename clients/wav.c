@@ -1,5 +1,5 @@
-/* WAV through pipes: libsndfile cannot look at a pipe and leave it as it was, waits for whole
- * blocks, and writes a head only once the length is known. Files go through libsndfile. */
+/* WAV heads. libsndfile cannot look at a pipe and leave it as it was, waits there for whole blocks,
+ * and writes a head only where it can come back to it; files are read through it all the same. */
 #include "wav.h"
 
 #include <string.h>
@@ -56,40 +56,55 @@ bool cli_wav_read_head(struct cli_input *in, struct cli_pcm *pcm, uint64_t *n_by
     return false;
 }
 
-static uint8_t *put(uint8_t *b, uint32_t v, int n_bytes)
+static uint8_t *put(uint8_t *b, uint64_t v, int n_bytes)
 {
     for (int i = 0; i < n_bytes; i++)
         *b++ = (uint8_t)(v >> (8 * i));
     return b;
 }
 
-static uint8_t *put_name(uint8_t *b, const char *name)
+static uint8_t *put_chunk(uint8_t *b, const char *name, uint32_t n_bytes)
 {
     memcpy(b, name, 4);
-    return b + 4;
+    return put(b + 4, n_bytes, 4);
 }
 
-size_t cli_wav_head(uint8_t head[58], const struct cli_pcm *pcm, int64_t n_samples)
+static uint8_t *put_format(uint8_t *b, const struct cli_pcm *pcm)
 {
-    uint32_t block = (uint32_t)cli_pcm_bytes(pcm);
-    uint32_t n_head = pcm->is_float ? 58 : 44; /* other than PCM: an extension size and "fact" */
-    uint64_t n_data = (uint64_t)n_samples * block;
-    bool open = n_samples < 0 || n_data > UINT32_MAX - n_head;
-
-    uint8_t *b = put_name(head, "RIFF");
-    b = put(b, open ? UINT32_MAX : (uint32_t)n_data + n_head - 8, 4);
-    b = put_name(put_name(b, "WAVE"), "fmt ");
-    b = put(b, pcm->is_float ? 18 : 16, 4);
+    size_t block = cli_pcm_bytes(pcm);
+    b = put_chunk(b, "fmt ", pcm->is_float ? 18 : 16);
     b = put(b, pcm->is_float ? WAVE_FLOAT : WAVE_PCM, 2);
-    b = put(b, (uint32_t)pcm->channels, 2);
-    b = put(b, (uint32_t)pcm->rate, 4);
-    b = put(b, (uint32_t)pcm->rate * block, 4);
+    b = put(b, (uint64_t)pcm->channels, 2);
+    b = put(b, (uint64_t)pcm->rate, 4);
+    b = put(b, (uint64_t)pcm->rate * block, 4);
     b = put(b, block, 2);
-    b = put(b, (uint32_t)pcm->bits, 2);
-    if (pcm->is_float) {
-        b = put(put_name(put(b, 0, 2), "fact"), 4, 4);
-        b = put(b, open ? UINT32_MAX : (uint32_t)n_samples, 4);
+    b = put(b, (uint64_t)pcm->bits, 2);
+    return pcm->is_float ? put(b, 0, 2) : b; /* no extension */
+}
+
+size_t
+cli_wav_head(uint8_t head[CLI_WAV_HEAD], const struct cli_pcm *pcm, int64_t n_samples, bool wide)
+{
+    enum { DS64 = 28 };
+    uint64_t n_head = (pcm->is_float ? 58u : 44u) + (wide ? 8u + DS64 : 0u);
+    uint64_t n_data = (uint64_t)n_samples * cli_pcm_bytes(pcm);
+    bool small = n_samples >= 0 && n_data < UINT32_MAX - n_head;
+    bool long_sizes = wide && n_samples >= 0 && !small;
+
+    uint8_t *b = put_chunk(head, long_sizes ? "RF64" : "RIFF",
+                           small ? (uint32_t)(n_data + n_head - 8) : UINT32_MAX);
+    memcpy(b, "WAVE", 4);
+    b += 4;
+    if (wide) {
+        b = put_chunk(b, long_sizes ? "ds64" : "JUNK", DS64);
+        b = put(b, long_sizes ? n_data + n_head - 8 : 0, 8);
+        b = put(b, long_sizes ? n_data : 0, 8);
+        b = put(b, long_sizes ? (uint64_t)n_samples : 0, 8);
+        b = put(b, 0, 4); /* no table */
     }
-    b = put(put_name(b, "data"), open ? UINT32_MAX : (uint32_t)n_data, 4);
+    b = put_format(b, pcm);
+    if (pcm->is_float) /* all but integers tell the samples, too */
+        b = put(put_chunk(b, "fact", 4), small ? (uint64_t)n_samples : UINT32_MAX, 4);
+    b = put_chunk(b, "data", small ? (uint32_t)n_data : UINT32_MAX);
     return (size_t)(b - head);
 }
