@@ -12,7 +12,8 @@ struct tess_codebook {
     float *half_sq; /* [V rounded up to 16]: |entry|^2 / 2, infinite where filled up */
 };
 
-/** Copies entries [V][D], 1..65536 of them. Errors: NOMEM, ARGUMENT. Free with destroy. */
+/** Copies entries [V][D], 1..65536 of them. The allocator is not NULL. Errors: NOMEM, ARGUMENT.
+ *  Free with destroy. */
 int tess_codebook_create(struct tess_codebook *book,
                          const float *entries,
                          int n_entries,

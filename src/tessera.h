@@ -400,12 +400,13 @@ TESS_API int tess_writer_create(struct tess_writer **writer,
                                 struct tess_why *why);
 
 /** Appends n_frames of codes [n_frames][K]; a full chunk is written at once.
- *  Errors: CODE (nothing is taken), IO (the file is lost). Returns 0. */
+ *  Errors: CODE (nothing is taken), IO (the file is lost), ENDED (it is finished). Returns 0. */
 TESS_API int tess_writer_put(struct tess_writer *writer, const uint16_t *codes, size_t n_frames);
 
 /** Writes the last chunk and the trailer. n_source: samples per channel of the source at its own
  *  rate; the frames put must be those of ceil(n_source * sample_rate / source_rate) samples, the
- *  last one partly filled. Errors: IO, ARGUMENT (frames and samples do not agree). Returns 0. */
+ *  last one partly filled. Errors: IO, ARGUMENT (frames and samples do not agree: nothing was
+ *  written), ENDED. Returns 0. */
 TESS_API int tess_writer_finish(struct tess_writer *writer, int64_t n_source, struct tess_why *why);
 
 /** Bytes written so far. */
@@ -422,10 +423,11 @@ TESS_API int tess_reader_create(struct tess_reader **reader,
  *  source can seek, tess_reader_scan has), n_source is known whatever the header left open. */
 TESS_API const struct tess_file_info *tess_reader_info(const struct tess_reader *reader);
 
-/** The next frames, up to `capacity`, into codes [capacity][K]. Returns how many; 0 at the end,
- *  when the trailer has been read and checked against what came before it. Each frame handed out
- *  has passed its chunk's checksum, so a damaged or shortened file is readable up to the damage.
- *  Errors: TRUNCATED, CHECKSUM, FORMAT, CODE, IO. */
+/** The next frames, up to `capacity` (at least 1) or the end of a chunk, into codes
+ *  [capacity][K]: a pipe hands out what it has. Returns how many; 0 at the end, when the trailer
+ *  has been read and checked against what came before it. Each frame handed out has passed its
+ *  chunk's checksum, so a damaged or shortened file is readable up to the damage; after an error
+ *  the reader stays there until a seek. Errors: TRUNCATED, CHECKSUM, FORMAT, CODE, IO. */
 TESS_API int64_t tess_reader_next(struct tess_reader *reader,
                                   uint16_t *codes,
                                   size_t capacity,
