@@ -10,7 +10,7 @@ system=" assert ctype errno fenv float inttypes limits locale math signal stdali
  stdbool stddef stdint stdio stdlib string time
  dirent fcntl poll pthread sched semaphore strings sys/mman sys/resource sys/stat sys/time sys/types
  sys/wait unistd
- arm_neon immintrin "
+ arm_neon cpuid immintrin "
 
 # allowed FILE HEADER: may FILE include HEADER, a path from the root or <name>?
 allowed()

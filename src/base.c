@@ -4,6 +4,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#ifdef TESS_HAVE_AVX2
+#include <cpuid.h>
+#endif
 
 enum { ALIGN = 64 };
 
@@ -31,14 +34,22 @@ const char *tess_strerror(int error)
 
 static const char *const isa_names[TESS_N_ISAS] = {"scalar", "avx2", "avx512", "neon"};
 
+#ifdef TESS_HAVE_AVX2
+/* __builtin_cpu_supports does not know "f16c" in clang 14. */
+static int has_f16c(void)
+{
+    unsigned a, b, c, d;
+    return __get_cpuid(1, &a, &b, &c, &d) && (c & bit_F16C);
+}
+#endif
+
 static int isa_runs(enum tess_isa isa)
 {
     switch (isa) {
     case TESS_SCALAR: return 1;
 #ifdef TESS_HAVE_AVX2
     case TESS_AVX2:
-        return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
-               __builtin_cpu_supports("f16c");
+        return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && has_f16c();
 #endif
 #ifdef TESS_HAVE_AVX512
     case TESS_AVX512:
