@@ -82,7 +82,7 @@ int tess_graph_create(struct tess_graph *graph,
     if (rows->n < 1 || rows->n > TESS_MAX_ROWS)
         return tess_base_fail(weights->why, TESS_E_MODEL, "a network of %d rows instead of 1 to %d", rows->n, TESS_MAX_ROWS);
     graph->layers = tess_base_alloc(&graph->allocator, (size_t)rows->n * sizeof *graph->layers);
-    if (!graph->layers) return tess_base_fail(weights->why, TESS_E_NOMEM, "out of memory");
+    if (!graph->layers) return TESS_E_NOMEM;
     int err = plan(graph, rows, (struct shape){in_channels, in_steps}, weights->why);
     for (int i = 0; !err && i < graph->n_layers; i++) {
         struct tess_layer *layer = &graph->layers[i];

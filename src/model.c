@@ -128,7 +128,7 @@ static int load(struct tess_model *model, struct tess_weights *weights)
     if (err) return err;
     /* Tables of hundreds of rows: too large for a small thread's stack. */
     struct tess_blueprint *b = tess_base_alloc(weights->allocator, sizeof *b);
-    if (!b) return tess_base_fail(weights->why, TESS_E_NOMEM, "out of memory");
+    if (!b) return TESS_E_NOMEM;
     err = describe(weights->file, family, b, weights->why);
     model->latent_width = b->latent_width;
     if (!err) err = tess_graph_create(&model->encoder, &b->encoder, b->channels, b->hop, weights);
@@ -171,6 +171,7 @@ static int open_file(struct tess_model **out,
     model->allocator = *allocator;
     struct tess_weights weights = {.file = file, .allocator = allocator, .isa = (enum tess_isa)isa, .why = why};
     int err = load(model, &weights);
+    if (err == TESS_E_NOMEM) tess_base_fail(why, err, "out of memory");
     if (err)
         tess_model_close(model);
     else

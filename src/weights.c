@@ -35,7 +35,7 @@ int tess_weights_take(struct tess_weights *weights,
     }
     tensor->used = 1;
     float *values = tess_base_alloc(weights->allocator, tensor->n_elements * sizeof *values);
-    if (!values) return tess_base_fail(weights->why, TESS_E_NOMEM, "tensor '%s': out of memory", full);
+    if (!values) return TESS_E_NOMEM;
     int err = tess_safetensors_widen(tensor, values, weights->why);
     if (err) {
         tess_base_free(weights->allocator, values);
