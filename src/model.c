@@ -84,7 +84,7 @@ static int
 check_ends(const struct tess_model *model, const struct tess_blueprint *b, struct tess_why *why)
 {
     const struct tess_graph *e = &model->encoder, *d = &model->decoder;
-    if (e->out_channels == b->latent_width && e->out_steps == 1 && e->n_tail == 0 &&
+    if (e->out_channels == b->latent_width && e->out_steps == 1 &&
         d->out_channels == b->channels && d->out_steps == b->hop)
         return 0;
     return tess_base_fail(why,
@@ -113,9 +113,10 @@ static void fill_info(struct tess_model *model, const struct tess_blueprint *b, 
     info->codebooks_default = b->codebooks_default;
     info->codebooks_legal = b->codebooks_legal;
     info->entries = b->n_entries;
-    info->encode = TESS_LIVE;
-    info->decode = model->decoder.n_tail ? TESS_DELAYED : TESS_LIVE;
-    info->decode_delay = model->decoder.n_tail;
+    info->encode = model->encoder.lag ? TESS_DELAYED : TESS_LIVE;
+    info->decode = model->decoder.lag ? TESS_DELAYED : TESS_LIVE;
+    info->encode_delay = model->encoder.lag * b->hop;
+    info->decode_delay = model->decoder.lag;
     info->parameters = weights->n_parameters;
     info->encode_flops = model->encoder.flops * frame_rate;
     info->decode_flops = model->decoder.flops * frame_rate;
@@ -131,6 +132,7 @@ static int load(struct tess_model *model, struct tess_weights *weights)
     if (!b) return tess_base_fail(weights->why, TESS_E_NOMEM, "out of memory");
     err = describe(weights->file, family, b, weights->why);
     model->latent_width = b->latent_width;
+    model->pad_last = b->pad_last;
     if (!err) err = tess_graph_create(&model->encoder, &b->encoder, b->channels, b->hop, weights);
     if (!err) err = load_quantizer(model, b, weights);
     if (!err) err = tess_graph_create(&model->decoder, &b->decoder, b->latent_width, 1, weights);
