@@ -304,11 +304,11 @@ int tess_format_totals(const struct tess_file_info *info,
                        struct tess_totals *totals)
 {
     if (n_source < 0) return TESS_E_ARGUMENT;
-    int64_t whole = n_source / info->source_rate, rest = n_source % info->source_rate;
-    if (whole >= INT64_MAX / info->sample_rate) return TESS_E_ARGUMENT;
+    int64_t rate = info->sample_rate, whole = n_source / info->source_rate;
+    int64_t part = ceil_div(n_source % info->source_rate * rate, info->source_rate);
+    if (whole > (INT64_MAX - part) / rate) return TESS_E_ARGUMENT;
     totals->n_source = n_source;
-    totals->n_samples =
-        whole * info->sample_rate + ceil_div(rest * info->sample_rate, info->source_rate);
+    totals->n_samples = whole * rate + part;
     totals->n_frames = ceil_div(totals->n_samples, info->hop);
     totals->n_chunks = ceil_div(totals->n_frames, layout->chunk_frames);
     return TESS_OK;

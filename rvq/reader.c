@@ -204,10 +204,10 @@ static int read_trailer(struct tess_reader *r, struct tess_why *why)
     err = read_all(r, bytes, sizeof tail, where, why);
     if (err) return err;
     tess_format_put_trailer_tail(&said, crc, tail);
+    if (memcmp(bytes, tail, 8) || memcmp(bytes + 12, tail + 12, 4))
+        return tess_base_fail(why, TESS_E_FORMAT, "trailer: its length or end mark is wrong");
     if (memcmp(bytes + 8, tail + 8, 4))
         return tess_base_fail(why, TESS_E_CHECKSUM, "trailer: the checksum does not match");
-    if (memcmp(bytes, tail, sizeof tail))
-        return tess_base_fail(why, TESS_E_FORMAT, "trailer: its length or end mark is wrong");
     ptrdiff_t more = r->io.read(r->io.ctx, bytes, 1);
     if (more < 0) return tess_base_fail(why, TESS_E_IO, "reading past the trailer failed");
     if (more > 0) return tess_base_fail(why, TESS_E_FORMAT, "bytes follow the trailer");

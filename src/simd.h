@@ -105,6 +105,16 @@ static inline vf vi_floats(vi v)
     return r;
 }
 
+/* v 2^n modulo 2^32: a plain << would be undefined where it meets the sign. */
+static inline vi vi_shift_up(vi v, int n)
+{
+#if TESS_LANES == 1
+    return (vi)((uint32_t)v << n);
+#else
+    return v << n;
+#endif
+}
+
 /* a where the mask is -1, b where it is 0. */
 static inline vf vf_select(vi mask, vf a, vf b)
 {

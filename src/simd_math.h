@@ -22,7 +22,7 @@ static inline vf vf_exp(vf x)
     p = vf_fma(p, r, vf_set(1.6666665459e-1f));
     p = vf_fma(p, r, vf_set(5.0000001201e-1f));
     p = vf_fma(p, r * r, r) + vf_set(1.0f);
-    return p * vi_floats((vf_round_int(scaled) + vi_set(127)) << 23);
+    return p * vi_floats(vi_shift_up(vf_round_int(scaled) + vi_set(127), 23));
 }
 
 /* ln x for a normal x > 0; 2 ulp, absolute 1e-7 near 1. */
@@ -70,8 +70,10 @@ static inline void vf_sincos(vf x, vf *sine, vf *cosine)
     c = vf_fma(c * square, square, vf_fma(square, vf_set(-0.5f), vf_set(1.0f)));
     /* An odd quadrant swaps them; bits 1 of n and of n + 1 give the signs. */
     vi odd = -(quadrant & vi_set(1));
-    *sine = vi_floats(vf_bits(vf_select(odd, c, s)) ^ (quadrant & vi_set(2)) << 30);
-    *cosine = vi_floats(vf_bits(vf_select(odd, s, c)) ^ ((quadrant + vi_set(1)) & vi_set(2)) << 30);
+    vi sine_sign = vi_shift_up(quadrant & vi_set(2), 30);
+    vi cosine_sign = vi_shift_up((quadrant + vi_set(1)) & vi_set(2), 30);
+    *sine = vi_floats(vf_bits(vf_select(odd, c, s)) ^ sine_sign);
+    *cosine = vi_floats(vf_bits(vf_select(odd, s, c)) ^ cosine_sign);
 }
 
 /* 1 / (1 + e^-x); relative error 3e-7. */

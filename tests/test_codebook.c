@@ -41,7 +41,7 @@ static double product(const float *a, const float *b, int dim)
  * partial sums that stay below |e|^2 + |e| |z|, so each rounding is at most 2^-24 of that. */
 static void check_exactness(const float *z, const float *entries, int n_entries, int dim, int code)
 {
-    double lowest = INFINITY, chosen = INFINITY, size = 0;
+    double lowest = HUGE_VAL, chosen = HUGE_VAL, size = 0;
     for (int v = 0; v < n_entries; v++) {
         const float *e = entries + v * dim;
         double ee = product(e, e, dim), score = ee / 2 - product(z, e, dim);

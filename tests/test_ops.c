@@ -1,0 +1,343 @@
+/* The operators of every kernel of this CPU against their plain twins: the same bits where the
+ * definition has them, else within a measured distance and the same bits at every kernel. */
+#include "src/ops.h"
+#include "src/simd_math.h"
+#include "tests/check.h"
+#include "tests/random.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { MOST = 481, N_EXTREMES = 9 };
+
+/* Channels 1..40 are every tail of every vector width; the last two are the model's. */
+static int channels_of(int i)
+{
+    return i < 40 ? i + 1 : i == 40 ? 256 : MOST;
+}
+enum { N_CHANNELS = 42 };
+
+static const float extremes[N_EXTREMES] = {0.0f,       -0.0f,       1e38f,      -1e38f, 0x1p-149f,
+                                           -0x1p-149f, 0x1.8p-130f, -0x1p-126f, 1e-30f};
+
+static float *floats(int n)
+{
+    float *p = malloc((size_t)n * sizeof *p);
+    assert_non_null(p);
+    return p;
+}
+
+static float *random_floats(int n, float size, uint64_t seed)
+{
+    float *p = floats(n);
+    for (int i = 0; i < n; i++)
+        p[i] = size * random_float(&seed);
+    return p;
+}
+
+/* Calls check(ops, channels) at every kernel and number of channels. */
+static void each_kernel(void (*check)(const struct tess_ops *ops, int channels))
+{
+    for (int i = 0; tess_kernel_name(i); i++)
+        for (int c = 0; c < N_CHANNELS; c++)
+            check(tess_ops((enum tess_isa)tess_base_isa(tess_kernel_name(i))), channels_of(c));
+}
+
+/* ---- operators with bits of their own ---------------------------------------------------------- */
+
+static void depthwise(const struct tess_ops *ops, int channels)
+{
+    static const int kernels[] = {1, 2, 7, TESS_MAX_KERNEL};
+    for (size_t i = 0; i < sizeof kernels / sizeof *kernels; i++) {
+        const int k = kernels[i];
+        float *rows = random_floats(k * channels, 1.0f, (uint64_t)channels);
+        float *w = random_floats(k * channels, 1.0f, 2), *bias = random_floats(channels, 1.0f, 3);
+        float *got = floats(channels), *want = floats(channels);
+        const float *in[TESS_MAX_KERNEL];
+        for (int r = 0; r < k; r++)
+            in[r] = rows + (r * 5 % k) * channels; /* in no order */
+        for (int c = 0; c < channels; c += 3)
+            rows[c] = extremes[c % N_EXTREMES];
+        ops->depthwise(in, k, w, bias, got, channels);
+        tess_ops_ref()->depthwise(in, k, w, bias, want, channels);
+        assert_memory_equal(got, want, (size_t)channels * sizeof *got);
+        free(rows);
+        free(w);
+        free(bias);
+        free(got);
+        free(want);
+    }
+}
+
+/* Out of place and in place. */
+static void compare_norm(const struct tess_ops *ops, float *x, int channels)
+{
+    float *scale = random_floats(channels, 2.0f, 4), *shift = random_floats(channels, 2.0f, 5);
+    float *got = floats(channels), *want = floats(channels);
+    tess_ops_ref()->norm(x, scale, shift, 1e-6f, want, channels);
+    ops->norm(x, scale, shift, 1e-6f, got, channels);
+    assert_memory_equal(got, want, (size_t)channels * sizeof *got);
+    for (int c = 0; c < channels; c++)
+        assert_true(isfinite(got[c]));
+    ops->norm(x, scale, shift, 1e-6f, x, channels);
+    assert_memory_equal(x, want, (size_t)channels * sizeof *x);
+    free(scale);
+    free(shift);
+    free(got);
+    free(want);
+}
+
+static void norm(const struct tess_ops *ops, int channels)
+{
+    float *x = random_floats(channels, 10.0f, (uint64_t)channels);
+    for (int c = 0; c < channels; c++)
+        x[c] += 3.0f; /* a mean that a wrong tail would square */
+    compare_norm(ops, x, channels);
+    for (int c = 0; c < channels; c++)
+        x[c] = 5.0f;
+    compare_norm(ops, x, channels);
+    for (int c = 0; c < channels; c++)
+        x[c] = extremes[4 + c % 4]; /* subnormal */
+    compare_norm(ops, x, channels);
+    for (int c = 0; c < channels; c++)
+        x[c] = c == channels / 2 ? -1e38f : 1.0f;
+    compare_norm(ops, x, channels); /* its square is infinite, its result is not */
+    free(x);
+}
+
+static void scaled_add(const struct tess_ops *ops, int channels)
+{
+    float *h = random_floats(channels, 1.0f, (uint64_t)channels);
+    float *gain = random_floats(channels, 1.0f, 6), *y = random_floats(channels, 1.0f, 7);
+    float *want = floats(channels);
+    for (int c = 0; c < channels; c += 2)
+        y[c] = extremes[c % N_EXTREMES];
+    tess_ops_ref()->scaled_add(h, gain, y, want, channels);
+    ops->scaled_add(h, gain, y, h, channels);
+    assert_memory_equal(h, want, (size_t)channels * sizeof *h);
+    free(h);
+    free(gain);
+    free(y);
+    free(want);
+}
+
+static void test_depthwise(void **state)
+{
+    (void)state;
+    each_kernel(depthwise);
+}
+
+static void test_norm(void **state)
+{
+    (void)state;
+    each_kernel(norm);
+}
+
+static void test_scaled_add(void **state)
+{
+    (void)state;
+    each_kernel(scaled_add);
+}
+
+/* ---- operators that approximate ---------------------------------------------------------------- */
+
+static void is_near(float got, float want, double tolerance)
+{
+    double off = fabs((double)got - (double)want);
+    if (off <= tolerance) return; /* never for a NaN */
+    fail_msg("%a instead of %a: %g off, %g allowed", (double)got, (double)want, off, tolerance);
+}
+
+/* The kernels' and the scalar kernel's values must be the same bits. */
+static void check_same(const float *got, const float *scalar, int n)
+{
+    assert_memory_equal(got, scalar, (size_t)n * sizeof *got);
+}
+
+/* Numbers of every size, both signs. */
+static float *spread(int n, float largest, uint64_t seed)
+{
+    float *x = floats(n);
+    for (int i = 0; i < n; i++) {
+        x[i] =
+            ldexpf(random_float(&seed), random_below(&seed, 2) ? 0 : random_below(&seed, 60) - 40);
+        if (i % 5 == 4) x[i] = extremes[i / 5 % N_EXTREMES];
+        x[i] = fmaxf(fminf(x[i], largest), -largest);
+    }
+    return x;
+}
+
+static void gelu(const struct tess_ops *ops, int n)
+{
+    float *x = spread(n, INFINITY, (uint64_t)n);
+    float *got = floats(n), *scalar = floats(n), *want = floats(n);
+    for (int i = 0; i < n; i += 2)
+        x[i] *= 8.0f;
+    for (int i = 0; i < n; i++)
+        if (isinf(x[i])) x[i] = -20.0f;
+    ops->gelu(x, got, n);
+    tess_ops(TESS_SCALAR)->gelu(x, scalar, n);
+    tess_ops_ref()->gelu(x, want, n);
+    check_same(got, scalar, n);
+    for (int i = 0; i < n; i++)
+        is_near(got[i], want[i], 1.25e-7 * fabs((double)x[i]) + 0x1p-149);
+    ops->gelu(x, x, n); /* in place */
+    check_same(x, scalar, n);
+    free(x);
+    free(got);
+    free(scalar);
+    free(want);
+}
+
+/* e is exact to 1.25e-7 and, times its size, the angle to 1.25e-7; their product rounds once more:
+ * 2^-24, in all 3.1e-7 of the magnitude. */
+static void polar(const struct tess_ops *ops, int n)
+{
+    float *o = floats(2 * n), *got = floats(2 * n), *scalar = floats(2 * n), *want = floats(2 * n);
+    uint64_t seed = (uint64_t)n;
+    for (int f = 0; f < n; f++) {
+        o[f] = random_float(&seed) * (f % 2 ? 8.0f : 80.0f);
+        o[n + f] = ldexpf(random_float(&seed), random_below(&seed, 41) - 20);
+        if (f % 7 == 6) o[f] = extremes[f / 7 % N_EXTREMES];
+    }
+    ops->polar(o, n, got);
+    tess_ops(TESS_SCALAR)->polar(o, n, scalar);
+    tess_ops_ref()->polar(o, n, want);
+    check_same(got, scalar, 2 * n);
+    for (int f = 0; f < n; f++) {
+        double size = hypot((double)want[f], (double)want[n + f]);
+        is_near(got[f], want[f], 3.1e-7 * size);
+        is_near(got[n + f], want[n + f], 3.1e-7 * size);
+    }
+    for (int f = 0; f < n; f++)
+        o[n + f] = extremes[f % N_EXTREMES]; /* no promise but finite */
+    ops->polar(o, n, got);
+    tess_ops(TESS_SCALAR)->polar(o, n, scalar);
+    check_same(got, scalar, 2 * n);
+    for (int f = 0; f < 2 * n; f++)
+        assert_true(fabsf(got[f]) <= 404.0f); /* e^6 = 403.4 */
+    free(o);
+    free(got);
+    free(scalar);
+    free(want);
+}
+
+/* How far roundings may carry, l being ln a. |S|^2 is off by two of 2^-24 and its logarithm, 2 l, by
+ * 0.85 ulp more, so l by 6e-8 + 1.02e-7 |l|. A feature is a third of that and four roundings away, a
+ * part 0.7 of that, 0.7 l's two roundings, e^x's 1.02 ulp and two roundings. */
+static void compare_log_phase(const struct tess_ops *ops, const float *s, int n_bins, int n_phase)
+{
+    const int n = n_bins + 2 * n_phase;
+    float *got = floats(n), *scalar = floats(n), *want = floats(n);
+    ops->log_phase(s, n_bins, n_phase, got);
+    tess_ops(TESS_SCALAR)->log_phase(s, n_bins, n_phase, scalar);
+    tess_ops_ref()->log_phase(s, n_bins, n_phase, want);
+    check_same(got, scalar, n);
+    for (int f = 0; f < n_bins; f++) {
+        double l = fabs(3.0 * (double)want[f] - 4.0);
+        is_near(got[f], want[f], 2e-8 + 3.4e-8 * l + 2.4e-7 * fabs((double)want[f]));
+        if (f >= n_phase) continue;
+        for (int i = n_bins + f; i < n; i += n_phase)
+            is_near(got[i], want[i], (2.9e-7 + 1.4e-7 * l) * fabs((double)want[i]));
+    }
+    free(got);
+    free(scalar);
+    free(want);
+}
+
+static void log_phase(const struct tess_ops *ops, int n_bins)
+{
+    float *s = spread(2 * n_bins, INFINITY, (uint64_t)n_bins);
+    compare_log_phase(ops, s, n_bins, n_bins);
+    compare_log_phase(ops, s, n_bins, (n_bins + 2) / 3);
+    compare_log_phase(ops, s, n_bins, 1);
+    free(s);
+}
+
+static void test_gelu(void **state)
+{
+    (void)state;
+    each_kernel(gelu);
+}
+
+static void test_polar(void **state)
+{
+    (void)state;
+    each_kernel(polar);
+}
+
+static void test_log_phase(void **state)
+{
+    (void)state;
+    each_kernel(log_phase);
+}
+
+/* ---- element functions: what simd_math.h says of them -------------------------------------------- */
+
+static float of_bits(uint32_t bits)
+{
+    float x;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+
+static uint32_t bits_of(float x)
+{
+    uint32_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    return bits;
+}
+
+static double ulp(double value)
+{
+    float size = fabsf((float)value);
+    return (double)nextafterf(size, INFINITY) - (double)size;
+}
+
+enum { SKIP = 1009 }; /* a prime: every such float of a range, with every exponent */
+
+static void test_exp(void **state)
+{
+    (void)state;
+    for (int sign = -1; sign <= 1; sign += 2)
+        for (uint32_t u = 0; u <= bits_of(sign < 0 ? 87.0f : 88.0f); u += SKIP) {
+            float x = (float)sign * of_bits(u);
+            double truth = exp((double)x);
+            assert_true(fabs((double)vf_exp(x) - truth) <= 1.02 * ulp(truth));
+        }
+    assert_true(vf_exp(-1e38f) == vf_exp(-87.0f) && vf_exp(1e38f) == vf_exp(88.0f));
+    assert_true(vf_exp(0.0f) == 1.0f);
+}
+
+static void test_log(void **state)
+{
+    (void)state;
+    for (uint32_t u = bits_of(0x1p-126f); u < bits_of(INFINITY); u += SKIP) {
+        double truth = log((double)of_bits(u));
+        assert_true(fabs((double)vf_log(of_bits(u)) - truth) <= 0.85 * ulp(truth));
+    }
+    assert_true(vf_log(1.0f) == 0.0f);
+}
+
+static void test_sincos(void **state)
+{
+    (void)state;
+    for (uint32_t u = 0; u <= bits_of(0x1p20f); u += SKIP) {
+        float x = u % 2 ? of_bits(u) : -of_bits(u), sine, cosine;
+        vf_sincos(x, &sine, &cosine);
+        assert_true(fabs((double)sine - sin((double)x)) <= 1.25e-7);
+        assert_true(fabs((double)cosine - cos((double)x)) <= 1.25e-7);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_depthwise),  cmocka_unit_test(test_norm),
+        cmocka_unit_test(test_scaled_add), cmocka_unit_test(test_gelu),
+        cmocka_unit_test(test_polar),      cmocka_unit_test(test_log_phase),
+        cmocka_unit_test(test_exp),        cmocka_unit_test(test_log),
+        cmocka_unit_test(test_sincos),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
