@@ -74,7 +74,8 @@ static int check_job(const struct tess_worker *w,
     err = check_codes(w->model, job->codes, job->n_frames * (size_t)s->codebooks);
     if (err) return err;
     const int64_t frames = (int64_t)job->n_frames;
-    int64_t samples = tess_graph_count(&w->model->decoder, tess_stream_state(s), frames, job->end != 0);
+    int64_t samples =
+        tess_graph_count(&w->model->decoder, tess_stream_state(s), frames, job->end != 0);
     if ((uint64_t)samples > job->capacity) return TESS_E_SPACE;
     *progress = (struct tess_progress){.total = frames, .ends = job->end != 0};
     return 0;
@@ -87,10 +88,9 @@ static void look_up(struct tess_worker *w, const struct tess_decode_job *jobs)
         const struct tess_decode_job *job = &jobs[w->jobs[b]];
         const int k = job->decoder->stream.codebooks, n = start[b + 1] - start[b];
         tess_quantizer_decode(&w->model->quantizer, /* its codes were checked with the job */
-                              job->codes + (w->progress[w->jobs[b]].done - n) * k,
-                              n,
-                              k,
-                              w->batch.slots[0] + (size_t)start[b] * (size_t)w->model->latent_width);
+                              job->codes + (w->progress[w->jobs[b]].done - n) * k, n, k,
+                              w->batch.slots[0] +
+                                  (size_t)start[b] * (size_t)w->model->latent_width);
     }
 }
 
@@ -153,12 +153,11 @@ int64_t tess_decoder_push(struct tess_worker *worker,
                           float *pcm,
                           size_t capacity)
 {
-    return decode_one(worker,
-                      (struct tess_decode_job){.decoder = decoder,
-                                               .codes = codes,
-                                               .n_frames = n_frames,
-                                               .pcm = pcm,
-                                               .capacity = capacity});
+    return decode_one(worker, (struct tess_decode_job){.decoder = decoder,
+                                                       .codes = codes,
+                                                       .n_frames = n_frames,
+                                                       .pcm = pcm,
+                                                       .capacity = capacity});
 }
 
 int64_t tess_decoder_flush(struct tess_worker *worker,
@@ -166,7 +165,6 @@ int64_t tess_decoder_flush(struct tess_worker *worker,
                            float *pcm,
                            size_t capacity)
 {
-    return decode_one(
-        worker,
-        (struct tess_decode_job){.decoder = decoder, .end = 1, .pcm = pcm, .capacity = capacity});
+    return decode_one(worker, (struct tess_decode_job){
+                                  .decoder = decoder, .end = 1, .pcm = pcm, .capacity = capacity});
 }

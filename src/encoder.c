@@ -76,7 +76,8 @@ static int check_job(const struct tess_worker *w,
     const int64_t hop = s->hop, samples = s->n_pending + (int64_t)job->n_samples;
     int64_t rows = samples / hop * hop;
     if (job->end && samples > rows) rows = w->model->pad_last ? rows + hop : samples;
-    int64_t frames = tess_graph_count(&w->model->encoder, tess_stream_state(s), rows, job->end != 0);
+    int64_t frames =
+        tess_graph_count(&w->model->encoder, tess_stream_state(s), rows, job->end != 0);
     if ((uint64_t)frames > job->capacity) return TESS_E_SPACE;
     *progress = (struct tess_progress){.total = rows, .ends = job->end != 0};
     return 0;
@@ -90,9 +91,11 @@ static void copy_samples(const struct tess_encode_job *job, size_t from, size_t 
     size_t old = 0, fresh = 0;
     if (from < pending) old = pending - from < n ? pending - from : n;
     const size_t at = from + old - pending; /* in the job's samples, once old < n */
-    if (old < n && at < job->n_samples) fresh = job->n_samples - at < n - old ? job->n_samples - at : n - old;
+    if (old < n && at < job->n_samples)
+        fresh = job->n_samples - at < n - old ? job->n_samples - at : n - old;
     if (old) memcpy(out, tess_stream_pending(s) + from * channels, old * channels * sizeof *out);
-    if (fresh) memcpy(out + old * channels, job->pcm + at * channels, fresh * channels * sizeof *out);
+    if (fresh)
+        memcpy(out + old * channels, job->pcm + at * channels, fresh * channels * sizeof *out);
     memset(out + (old + fresh) * channels, 0, (n - old - fresh) * channels * sizeof *out);
 }
 
@@ -101,10 +104,9 @@ static void gather(struct tess_worker *w, const struct tess_encode_job *jobs)
     const int *start = w->start[0];
     for (int b = 0; b < w->batch.n_streams; b++) {
         const struct tess_encode_job *job = &jobs[w->jobs[b]];
-        const size_t channels = (size_t)job->encoder->stream.channels, n = (size_t)(start[b + 1] - start[b]);
-        copy_samples(job,
-                     (size_t)w->progress[w->jobs[b]].done - n,
-                     n,
+        const size_t channels = (size_t)job->encoder->stream.channels,
+                     n = (size_t)(start[b + 1] - start[b]);
+        copy_samples(job, (size_t)w->progress[w->jobs[b]].done - n, n,
                      w->batch.slots[0] + (size_t)start[b] * channels);
     }
 }
@@ -129,10 +131,9 @@ static void quantize(void *ctx, struct tess_team *team, int thread, int n_thread
         const struct tess_encode_job *job = &q->jobs[w->jobs[b]];
         const int k = job->encoder->stream.codebooks;
         tess_quantizer_encode(&w->model->quantizer,
-                              w->batch.slots[graph->out_slot] + (size_t)begin * (size_t)graph->out_channels,
-                              stop - begin,
-                              k,
-                              job->codes + (job->n_frames + begin - start[b]) * k,
+                              w->batch.slots[graph->out_slot] +
+                                  (size_t)begin * (size_t)graph->out_channels,
+                              stop - begin, k, job->codes + (job->n_frames + begin - start[b]) * k,
                               w->scratch[thread]);
     }
 }
@@ -148,7 +149,8 @@ static void run_batch(struct tess_worker *w, struct tess_encode_job *jobs)
     w->times.analysis += seconds[0];
     w->times.encoder += seconds[1];
     w->times.quantizer += tess_worker_clock(w) - before;
-    for (int b = 0; b < w->batch.n_streams; b++) jobs[w->jobs[b]].n_frames += start[b + 1] - start[b];
+    for (int b = 0; b < w->batch.n_streams; b++)
+        jobs[w->jobs[b]].n_frames += start[b + 1] - start[b];
 }
 
 /* What is left of the samples waits for more. */
@@ -161,8 +163,7 @@ static void finish_job(const struct tess_encode_job *job, const struct tess_prog
     const size_t left = used < have ? have - used : 0;
     const size_t kept = used ? 0 : (size_t)s->n_pending; /* still in their place */
     if (left > kept)
-        memcpy(pending + kept * channels,
-               job->pcm + (job->n_samples - (left - kept)) * channels,
+        memcpy(pending + kept * channels, job->pcm + (job->n_samples - (left - kept)) * channels,
                (left - kept) * channels * sizeof *pending);
     memset(pending + left * channels, 0, (hop - left) * channels * sizeof *pending);
     s->n_pending = (int32_t)left;
@@ -180,7 +181,8 @@ int tess_encode(struct tess_worker *worker, struct tess_encode_job *jobs, int n_
         jobs[j].error = check_job(worker, &jobs[j], &worker->progress[j]);
         if (!err) err = jobs[j].error;
     }
-    while (tess_worker_next(worker, &worker->model->encoder, worker->model->info.hop, stream_of, jobs, n_jobs))
+    while (tess_worker_next(worker, &worker->model->encoder, worker->model->info.hop, stream_of,
+                            jobs, n_jobs))
         run_batch(worker, jobs);
     for (int j = 0; j < n_jobs; j++)
         if (!jobs[j].error) finish_job(&jobs[j], &worker->progress[j]);
@@ -200,12 +202,11 @@ int64_t tess_encoder_push(struct tess_worker *worker,
                           uint16_t *codes,
                           size_t capacity)
 {
-    return encode_one(worker,
-                      (struct tess_encode_job){.encoder = encoder,
-                                               .pcm = pcm,
-                                               .n_samples = n_samples,
-                                               .codes = codes,
-                                               .capacity = capacity});
+    return encode_one(worker, (struct tess_encode_job){.encoder = encoder,
+                                                       .pcm = pcm,
+                                                       .n_samples = n_samples,
+                                                       .codes = codes,
+                                                       .capacity = capacity});
 }
 
 int64_t tess_encoder_flush(struct tess_worker *worker,
@@ -213,7 +214,7 @@ int64_t tess_encoder_flush(struct tess_worker *worker,
                            uint16_t *codes,
                            size_t capacity)
 {
-    return encode_one(
-        worker,
-        (struct tess_encode_job){.encoder = encoder, .end = 1, .codes = codes, .capacity = capacity});
+    return encode_one(worker,
+                      (struct tess_encode_job){
+                          .encoder = encoder, .end = 1, .codes = codes, .capacity = capacity});
 }

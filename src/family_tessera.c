@@ -55,9 +55,11 @@ static void encoder(struct tess_rows *rows, const struct widths *w)
     tess_rows_add(rows, features);
     tess_rows_add(rows, tess_row(TESS_OP_CONV, U, H, w->channels, "encoder.in"));
     tess_rows_add(rows, norm(H, "encoder.in_norm"));
-    for (int i = 0; i < w->encoder_blocks; i++) add_block(rows, w, "encoder", i);
+    for (int i = 0; i < w->encoder_blocks; i++)
+        add_block(rows, w, "encoder", i);
     tess_rows_add(rows, norm(H, "encoder.out_norm"));
-    tess_rows_add(rows, tess_row(TESS_OP_CONV, H, Y, w->groups * w->group_width, "encoder.to_latent"));
+    tess_rows_add(rows,
+                  tess_row(TESS_OP_CONV, H, Y, w->groups * w->group_width, "encoder.to_latent"));
 }
 
 static void decoder(struct tess_rows *rows, const struct widths *w)
@@ -71,15 +73,18 @@ static void decoder(struct tess_rows *rows, const struct widths *w)
     synthesis.value = 1.0f / 1.5f;
     tess_rows_add(rows, tess_row(TESS_OP_CONV, X, H, w->channels, "decoder.from_latent"));
     tess_rows_add(rows, norm(H, "decoder.in_norm"));
-    for (int i = 0; i < w->decoder_blocks; i++) add_block(rows, w, "decoder", i);
+    for (int i = 0; i < w->decoder_blocks; i++)
+        add_block(rows, w, "decoder", i);
     tess_rows_add(rows, norm(H, "decoder.out_norm"));
     tess_rows_add(rows, tess_row(TESS_OP_CONV, H, U, w->n_fft + 2, "decoder.head"));
     tess_rows_add(rows, polar);
     tess_rows_add(rows, synthesis);
 }
 
-static int
-read_widths(const struct tess_config *config, struct widths *w, char arithmetic[16], struct tess_why *why)
+static int read_widths(const struct tess_config *config,
+                       struct widths *w,
+                       char arithmetic[16],
+                       struct tess_why *why)
 {
     const struct {
         const char *key;
@@ -106,18 +111,14 @@ read_widths(const struct tess_config *config, struct widths *w, char arithmetic[
     int err = tess_config_string(config, "arithmetic", arithmetic, 16, why);
     if (err) return err;
     if (w->n_fft % 2 || w->n_fft % w->hop || w->n_fft / w->hop < 3)
-        return tess_base_fail(why,
-                              TESS_E_MODEL,
+        return tess_base_fail(why, TESS_E_MODEL,
                               "config: n_fft is %d, which is not even or not a multiple, three or "
                               "more, of hop = %d",
-                              w->n_fft,
-                              w->hop);
+                              w->n_fft, w->hop);
     if (w->phase_bins > w->n_fft / 2 + 1)
-        return tess_base_fail(why,
-                              TESS_E_MODEL,
+        return tess_base_fail(why, TESS_E_MODEL,
                               "config: phase_bins is %d, more than the %d bins of n_fft",
-                              w->phase_bins,
-                              w->n_fft / 2 + 1);
+                              w->phase_bins, w->n_fft / 2 + 1);
     return 0;
 }
 

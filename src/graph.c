@@ -23,26 +23,17 @@ static int check_row(const struct tess_row *row, const struct content slots[], s
     const int adds = tess_operators[row->op]->adds;
     if (!known_slot(row->in) || !known_slot(row->out) || !known_slot(row->with) ||
         !slots[row->in].channels || (adds && !slots[row->with].channels))
-        return tess_base_fail(
-            why, TESS_E_MODEL, "row '%s' reads a slot that is empty", row->tensor);
+        return tess_base_fail(why, TESS_E_MODEL, "row '%s' reads a slot that is empty",
+                              row->tensor);
     if (row->kernel < 1 || row->stride < 1 || row->dilation < 1 || row->right < 0)
-        return tess_base_fail(why,
-                              TESS_E_MODEL,
+        return tess_base_fail(why, TESS_E_MODEL,
                               "row '%s': kernel %d, stride %d, dilation %d: each must be above 0",
-                              row->tensor,
-                              row->kernel,
-                              row->stride,
-                              row->dilation);
+                              row->tensor, row->kernel, row->stride, row->dilation);
     const struct content *in = &slots[row->in], *with = &slots[row->with];
     if (adds && (in->channels != with->channels || in->steps != with->steps))
-        return tess_base_fail(why,
-                              TESS_E_MODEL,
-                              "row '%s' adds [%d][%d] to a slot that holds [%d][%d]",
-                              row->tensor,
-                              in->steps,
-                              in->channels,
-                              with->steps,
-                              with->channels);
+        return tess_base_fail(why, TESS_E_MODEL,
+                              "row '%s' adds [%d][%d] to a slot that holds [%d][%d]", row->tensor,
+                              in->steps, in->channels, with->steps, with->channels);
     return 0;
 }
 
@@ -76,8 +67,10 @@ static void size_slot(struct tess_graph *graph, int slot, const struct content *
     keep_larger(&graph->slot_lag[slot], width * (size_t)content->lag);
 }
 
-static int
-plan(struct tess_graph *graph, const struct tess_rows *rows, struct content in, struct tess_why *why)
+static int plan(struct tess_graph *graph,
+                const struct tess_rows *rows,
+                struct content in,
+                struct tess_why *why)
 {
     struct content slots[TESS_MAX_SLOTS] = {in};
     size_slot(graph, 0, &in);
@@ -124,11 +117,8 @@ int tess_graph_create(struct tess_graph *graph,
 {
     *graph = (struct tess_graph){.allocator = *weights->allocator};
     if (rows->n < 1 || rows->n > TESS_MAX_ROWS)
-        return tess_base_fail(weights->why,
-                              TESS_E_MODEL,
-                              "a network of %d rows instead of 1 to %d",
-                              rows->n,
-                              TESS_MAX_ROWS);
+        return tess_base_fail(weights->why, TESS_E_MODEL, "a network of %d rows instead of 1 to %d",
+                              rows->n, TESS_MAX_ROWS);
     graph->layers = tess_base_alloc(&graph->allocator, (size_t)rows->n * sizeof *graph->layers);
     if (!graph->layers) return tess_base_fail(weights->why, TESS_E_NOMEM, "out of memory");
     int err = plan(graph, rows, (struct content){in_channels, in_steps, 0, 0}, weights->why);

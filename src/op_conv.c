@@ -22,11 +22,8 @@ static int check_window(const struct tess_layer *layer, struct tess_why *why)
 {
     const struct tess_row *row = &layer->row;
     if (left(row) >= 0 && layer->in_steps % row->stride == 0) return 0;
-    return tess_base_fail(why,
-                          TESS_E_MODEL,
-                          "row '%s' cannot stream with its stride of %d",
-                          row->tensor,
-                          row->stride);
+    return tess_base_fail(why, TESS_E_MODEL, "row '%s' cannot stream with its stride of %d",
+                          row->tensor, row->stride);
 }
 
 /* ---- where a window's rows are --------------------------------------------------------------- */
@@ -83,10 +80,8 @@ static void gather(const struct source *s, int64_t from, int64_t to, float *out)
 }
 
 /* Keeps the last `history` rows, and counts. */
-static void stream_keep(const struct tess_layer *layer,
-                        const struct tess_batch *batch,
-                        int b,
-                        float *scratch)
+static void
+stream_keep(const struct tess_layer *layer, const struct tess_batch *batch, int b, float *scratch)
 {
     (void)scratch;
     if (!layer->n_state) return;
@@ -94,9 +89,9 @@ static void stream_keep(const struct tess_layer *layer,
     float *state = batch->states[b] + layer->state, *kept = state + TESS_COUNTER;
     const size_t width = (size_t)layer->in_channels;
     int old = layer->history > in.n ? layer->history - in.n : 0, fresh = layer->history - old;
-    memmove(kept, kept + (size_t)(layer->history - old) * width, (size_t)old * width * sizeof *kept);
-    memcpy(kept + (size_t)old * width,
-           in.rows + (size_t)(in.n - fresh) * width,
+    memmove(kept, kept + (size_t)(layer->history - old) * width,
+            (size_t)old * width * sizeof *kept);
+    memcpy(kept + (size_t)old * width, in.rows + (size_t)(in.n - fresh) * width,
            (size_t)fresh * width * sizeof *kept);
     tess_count_on(state, in.n);
 }
@@ -109,8 +104,7 @@ static int64_t complete_steps(const struct tess_row *row, int64_t n, int last)
     return n < row->stride + row->right ? 0 : (n - row->right) / row->stride;
 }
 
-static int64_t
-count_steps(const struct tess_layer *layer, const float *state, int64_t n, int last)
+static int64_t count_steps(const struct tess_layer *layer, const float *state, int64_t n, int last)
 {
     if (!layer->n_state) return n;
     int64_t before = tess_counter(state);
@@ -150,16 +144,12 @@ static int load_conv(struct tess_layer *layer, struct tess_weights *weights)
     const int k = layer->row.kernel, in = layer->in_channels, out = layer->channels;
     const int linear[] = {out, in}, convolution[] = {out, k, in};
     float *weight, *bias = NULL;
-    int err = tess_weights_take(weights,
-                                layer->row.tensor,
-                                ".weight",
-                                k == 1 ? 2 : 3,
-                                k == 1 ? linear : convolution,
-                                &weight);
+    int err = tess_weights_take(weights, layer->row.tensor, ".weight", k == 1 ? 2 : 3,
+                                k == 1 ? linear : convolution, &weight);
     if (!err) err = tess_weights_take(weights, layer->row.tensor, ".bias", 1, &out, &bias);
     if (!err) {
-        err = tess_matrix_create(
-            &layer->matrix, weight, bias, out, k * in, weights->isa, weights->allocator);
+        err = tess_matrix_create(&layer->matrix, weight, bias, out, k * in, weights->isa,
+                                 weights->allocator);
         layer->n_scratch += tess_gemm_scratch(&layer->matrix);
     }
     tess_base_free(weights->allocator, weight);
@@ -214,11 +204,8 @@ static void rows_conv(const struct tess_layer *layer,
                                 .taps = 1,
                                 .width = layer->in_channels,
                                 .n_rows = to - from};
-    tess_gemm(&layer->matrix,
-              &rows,
-              batch->slots[layer->row.out] + (size_t)from * channels,
-              channels,
-              scratch);
+    tess_gemm(&layer->matrix, &rows, batch->slots[layer->row.out] + (size_t)from * channels,
+              channels, scratch);
 }
 
 const struct tess_operator_kind tess_op_conv = {
@@ -240,12 +227,9 @@ static int plan_depthwise(struct tess_layer *layer, struct tess_why *why)
     if (!err) err = check_window(layer, why);
     if (err) return err;
     if (row->kernel > TESS_MAX_KERNEL || row->stride > 1 || row->dilation > 1)
-        return tess_base_fail(why,
-                              TESS_E_MODEL,
+        return tess_base_fail(why, TESS_E_MODEL,
                               "row '%s': kernel %d is above %d, or stride or dilation above 1",
-                              row->tensor,
-                              row->kernel,
-                              TESS_MAX_KERNEL);
+                              row->tensor, row->kernel, TESS_MAX_KERNEL);
     plan_windows(layer);
     layer->n_scratch = (size_t)layer->channels; /* a row of zeros */
     return 0;
@@ -279,8 +263,8 @@ static void depthwise_part(const struct tess_layer *layer,
             window[i] = row_at(&source, first + t + i);
             if (!window[i]) window[i] = scratch;
         }
-        layer->ops->depthwise(
-            window, k, layer->weight, layer->bias, out + (size_t)t * width, layer->channels);
+        layer->ops->depthwise(window, k, layer->weight, layer->bias, out + (size_t)t * width,
+                              layer->channels);
     }
 }
 
@@ -322,12 +306,9 @@ static int plan_upconv(struct tess_layer *layer, struct tess_why *why)
     int err = tess_plan_apart(layer, why);
     if (err) return err;
     if (trimmed_left(row) < 0)
-        return tess_base_fail(why,
-                              TESS_E_MODEL,
+        return tess_base_fail(why, TESS_E_MODEL,
                               "row '%s': a kernel of %d cannot be trimmed to a stride of %d",
-                              row->tensor,
-                              row->kernel,
-                              row->stride);
+                              row->tensor, row->kernel, row->stride);
     layer->channels = row->channels;
     layer->steps = layer->in_steps * row->stride;
     layer->lag = layer->in_lag * row->stride + trimmed_left(row);
@@ -347,8 +328,7 @@ static void arrange(const struct tess_layer *layer, const float *weight, float *
         for (size_t c = 0; c < channels; c++)
             for (int i = taps(row) - 1; i >= 0; i--, out += in)
                 if (j + i * row->stride < row->kernel)
-                    memcpy(out,
-                           weight + ((size_t)(j + i * row->stride) * channels + c) * in,
+                    memcpy(out, weight + ((size_t)(j + i * row->stride) * channels + c) * in,
                            in * sizeof *out);
 }
 
@@ -366,9 +346,10 @@ static int load_upconv(struct tess_layer *layer, struct tess_weights *weights)
     if (!err && (!arranged || !biases)) err = TESS_E_NOMEM;
     if (!err) {
         arrange(layer, weight, arranged);
-        for (int i = 0; i < n; i++) biases[i] = bias[i % channels];
-        err = tess_matrix_create(
-            &layer->matrix, arranged, biases, n, (int)width, weights->isa, weights->allocator);
+        for (int i = 0; i < n; i++)
+            biases[i] = bias[i % channels];
+        err = tess_matrix_create(&layer->matrix, arranged, biases, n, (int)width, weights->isa,
+                                 weights->allocator);
         layer->n_scratch += tess_gemm_scratch(&layer->matrix);
     }
     tess_base_free(weights->allocator, weight);
@@ -385,8 +366,7 @@ static int64_t complete_outputs(const struct tess_row *row, int64_t n, int last)
     return all < trimmed_left(row) ? 0 : all - trimmed_left(row);
 }
 
-static int64_t
-count_upconv(const struct tess_layer *layer, const float *state, int64_t n, int last)
+static int64_t count_upconv(const struct tess_layer *layer, const float *state, int64_t n, int last)
 {
     int64_t before = tess_counter(state);
     return complete_outputs(&layer->row, before + n, last) -
@@ -421,8 +401,7 @@ static void upconv_part(const struct tess_layer *layer,
         tess_gemm(&layer->matrix, &windows, runs, (size_t)row->stride * channels, scratch);
         int64_t first = t * row->stride, stop = first + (int64_t)n * row->stride;
         int64_t a = first > begin ? first : begin, z = stop < end ? stop : end;
-        memcpy(out + (size_t)(a - begin) * channels,
-               runs + (size_t)(a - first) * channels,
+        memcpy(out + (size_t)(a - begin) * channels, runs + (size_t)(a - first) * channels,
                (size_t)(z - a) * channels * sizeof *out);
     }
 }

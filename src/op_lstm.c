@@ -26,8 +26,7 @@ static int take_matrix(struct tess_layer *layer,
     float *weight;
     int err = tess_weights_take(weights, layer->row.tensor, suffix, 2, dims, &weight);
     if (err) return err;
-    err = tess_matrix_create(
-        matrix, weight, bias, dims[0], n_in, weights->isa, weights->allocator);
+    err = tess_matrix_create(matrix, weight, bias, dims[0], n_in, weights->isa, weights->allocator);
     tess_base_free(weights->allocator, weight);
     return err;
 }
@@ -37,21 +36,18 @@ static int load_lstm(struct tess_layer *layer, struct tess_weights *weights)
     const int gates = 4 * layer->channels;
     int err = tess_weights_take(weights, layer->row.tensor, ".bias", 1, &gates, &layer->bias);
     if (!err)
-        err = take_matrix(
-            layer, weights, ".weight_ih", layer->in_channels, layer->bias, &layer->matrix);
+        err = take_matrix(layer, weights, ".weight_ih", layer->in_channels, layer->bias,
+                          &layer->matrix);
     if (!err)
-        err = take_matrix(
-            layer, weights, ".weight_hh", layer->channels, NULL, &layer->recurrent);
+        err = take_matrix(layer, weights, ".weight_hh", layer->channels, NULL, &layer->recurrent);
     if (err) return err;
     size_t ours = tess_gemm_scratch(&layer->matrix), theirs = tess_gemm_scratch(&layer->recurrent);
     layer->n_scratch = (ours > theirs ? ours : theirs) + (BLOCK + 1) * (size_t)gates;
     return 0;
 }
 
-static void stream_lstm(const struct tess_layer *layer,
-                        const struct tess_batch *batch,
-                        int b,
-                        float *scratch)
+static void
+stream_lstm(const struct tess_layer *layer, const struct tess_batch *batch, int b, float *scratch)
 {
     const size_t width = (size_t)layer->channels, gates = 4 * width;
     const struct tess_span in = tess_input(layer, batch, b), out = tess_output(layer, batch, b);
@@ -70,7 +66,8 @@ static void stream_lstm(const struct tess_layer *layer,
             .x = h, .row_stride = width, .taps = 1, .width = layer->channels, .n_rows = 1};
         tess_gemm(&layer->recurrent, &last, from_h, gates, rest);
         layer->ops->lstm(from_x + (size_t)(t % BLOCK) * gates, from_h, c, h, layer->channels);
-        for (size_t i = 0; i < width; i++) out.rows[(size_t)t * width + i] = h[i];
+        for (size_t i = 0; i < width; i++)
+            out.rows[(size_t)t * width + i] = h[i];
     }
 }
 

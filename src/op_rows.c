@@ -21,12 +21,8 @@ static void rows_norm(const struct tess_layer *layer,
 {
     (void)scratch;
     for (int t = from; t < to; t++)
-        layer->ops->norm(input_row(layer, batch, t),
-                         layer->weight,
-                         layer->bias,
-                         layer->row.value,
-                         output_row(layer, batch, t),
-                         layer->channels);
+        layer->ops->norm(input_row(layer, batch, t), layer->weight, layer->bias, layer->row.value,
+                         output_row(layer, batch, t), layer->channels);
 }
 
 const struct tess_operator_kind tess_op_norm = {
@@ -43,8 +39,8 @@ static void rows_gelu(const struct tess_layer *layer,
                       float *scratch)
 {
     (void)scratch;
-    layer->ops->gelu(
-        input_row(layer, batch, from), output_row(layer, batch, from), (to - from) * layer->channels);
+    layer->ops->gelu(input_row(layer, batch, from), output_row(layer, batch, from),
+                     (to - from) * layer->channels);
 }
 
 const struct tess_operator_kind tess_op_gelu = {
@@ -60,8 +56,8 @@ static void rows_elu(const struct tess_layer *layer,
                      float *scratch)
 {
     (void)scratch;
-    layer->ops->elu(
-        input_row(layer, batch, from), output_row(layer, batch, from), (to - from) * layer->channels);
+    layer->ops->elu(input_row(layer, batch, from), output_row(layer, batch, from),
+                    (to - from) * layer->channels);
 }
 
 const struct tess_operator_kind tess_op_elu = {
@@ -79,9 +75,9 @@ static int plan_add(struct tess_layer *layer, struct tess_why *why)
     const struct tess_row *row = &layer->row;
     int err = tess_plan_same(layer, why);
     if (err) return err;
-    if (layer->other_lag > layer->in_lag || (layer->other_lag < layer->in_lag && row->with == row->out))
-        return tess_base_fail(why,
-                              TESS_E_MODEL,
+    if (layer->other_lag > layer->in_lag ||
+        (layer->other_lag < layer->in_lag && row->with == row->out))
+        return tess_base_fail(why, TESS_E_MODEL,
                               "row '%s' adds to a slot that lags behind, or over one that is ahead",
                               row->tensor);
     layer->history = layer->in_lag - layer->other_lag ? layer->in_lag : 0;
@@ -140,10 +136,8 @@ static void rows_add(const struct tess_layer *layer,
     tess_each_stream(layer, batch, from, to, scratch, add_part);
 }
 
-static void stream_add(const struct tess_layer *layer,
-                       const struct tess_batch *batch,
-                       int b,
-                       float *scratch)
+static void
+stream_add(const struct tess_layer *layer, const struct tess_batch *batch, int b, float *scratch)
 {
     (void)scratch;
     if (!layer->n_state) return;
@@ -152,12 +146,11 @@ static void stream_add(const struct tess_layer *layer,
     const struct tess_span other = other_operand(layer, batch, b);
     const int held = (int)tess_counter(state), used = tess_output(layer, batch, b).n;
     const int kept = held > used ? held - used : 0, fresh = held + other.n - used - kept;
-    memmove(waiting, waiting + (size_t)(held - kept) * width, (size_t)kept * width * sizeof *waiting);
-    memcpy(waiting + (size_t)kept * width,
-           other.rows + (size_t)(other.n - fresh) * width,
+    memmove(waiting, waiting + (size_t)(held - kept) * width,
+            (size_t)kept * width * sizeof *waiting);
+    memcpy(waiting + (size_t)kept * width, other.rows + (size_t)(other.n - fresh) * width,
            (size_t)fresh * width * sizeof *waiting);
-    memset(waiting + (size_t)(kept + fresh) * width,
-           0,
+    memset(waiting + (size_t)(kept + fresh) * width, 0,
            (size_t)(layer->history - kept - fresh) * width * sizeof *waiting);
     tess_count_on(state, other.n - used);
 }

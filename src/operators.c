@@ -59,12 +59,9 @@ void tess_count_on(float *state, int64_t n)
 int tess_plan_same(struct tess_layer *layer, struct tess_why *why)
 {
     if (layer->row.channels && layer->row.channels != layer->in_channels)
-        return tess_base_fail(why,
-                              TESS_E_MODEL,
+        return tess_base_fail(why, TESS_E_MODEL,
                               "row '%s': %d channels come in where %d are needed",
-                              layer->row.tensor,
-                              layer->in_channels,
-                              layer->row.channels);
+                              layer->row.tensor, layer->in_channels, layer->row.channels);
     layer->channels = layer->in_channels;
     layer->steps = layer->in_steps;
     layer->lag = layer->in_lag;
@@ -74,8 +71,8 @@ int tess_plan_same(struct tess_layer *layer, struct tess_why *why)
 int tess_plan_apart(const struct tess_layer *layer, struct tess_why *why)
 {
     if (layer->row.in != layer->row.out) return 0;
-    return tess_base_fail(
-        why, TESS_E_MODEL, "row '%s' cannot write over its own input", layer->row.tensor);
+    return tess_base_fail(why, TESS_E_MODEL, "row '%s' cannot write over its own input",
+                          layer->row.tensor);
 }
 
 int tess_load_vectors(struct tess_layer *layer, struct tess_weights *weights)

@@ -11,13 +11,13 @@
 /* Immutable after loading. "Steps" are time steps a frame at this point of the network. */
 struct tess_layer {
     struct tess_row row;
-    int source;          /* whose output the input is: 0 the network's input, i + 1 layer i's */
+    int source;           /* whose output the input is: 0 the network's input, i + 1 layer i's */
     int other, other_lag; /* the same of the slot `with` */
-    int target;          /* i + 1 for layer i */
+    int target;           /* i + 1 for layer i */
     int in_channels, in_steps, in_lag;
-    int channels, steps; /* of the output */
-    int lag;             /* output steps that may be held back until later input or the end */
-    int history;         /* past input rows kept in the stream */
+    int channels, steps;   /* of the output */
+    int lag;               /* output steps that may be held back until later input or the end */
+    int history;           /* past input rows kept in the stream */
     size_t state, n_state; /* this layer's part of a stream's floats */
     size_t n_scratch;      /* floats of a thread */
     const struct tess_ops *ops;
@@ -80,8 +80,7 @@ static inline struct tess_span
 tess_span_at(const struct tess_batch *batch, int point, int slot, int channels, int b)
 {
     int first = batch->start[point][b];
-    return (struct tess_span){batch->slots[slot] + (size_t)first * (size_t)channels,
-                              first,
+    return (struct tess_span){batch->slots[slot] + (size_t)first * (size_t)channels, first,
                               batch->start[point][b + 1] - first};
 }
 
@@ -126,7 +125,8 @@ int tess_plan_apart(const struct tess_layer *layer, struct tess_why *why);
 int tess_load_vectors(struct tess_layer *layer, struct tess_weights *weights);
 
 /* Each file's rows of the table. */
-extern const struct tess_operator_kind tess_op_stft, tess_op_log_phase, tess_op_polar, tess_op_istft;
+extern const struct tess_operator_kind tess_op_stft, tess_op_log_phase, tess_op_polar,
+    tess_op_istft;
 extern const struct tess_operator_kind tess_op_conv, tess_op_upconv, tess_op_depthwise;
 extern const struct tess_operator_kind tess_op_norm, tess_op_gelu, tess_op_elu;
 extern const struct tess_operator_kind tess_op_add, tess_op_scaled_add;

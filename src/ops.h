@@ -18,8 +18,12 @@ struct tess_ops {
     /** Layer norm over the channels, biased variance: (x - mean) / sqrt(var + eps) scale + shift.
      *  Sums go into 16 partial sums, channel c to sum c mod 16, which are then folded 8, 4, 2, 1.
      *  Source: arXiv:1607.06450, equation 3. */
-    void (*norm)(
-        const float *x, const float *scale, const float *shift, float eps, float *out, int channels);
+    void (*norm)(const float *x,
+                 const float *scale,
+                 const float *shift,
+                 float eps,
+                 float *out,
+                 int channels);
 
     /** GELU in its tanh form, n values. Source: arXiv:1606.08415, section 2. */
     void (*gelu)(const float *x, float *out, int n);

@@ -8,22 +8,22 @@
 
 /* operator, what it does, tensors it reads under the row's name */
 #define TESS_OPERATORS(X)                                                                          \
-    X(STFT)       /* samples to spectra [2][F]; C = 2 F, k = n_fft, s = hop, value = scale */      \
-    X(LOG_PHASE)  /* spectra to log magnitudes and phases; k = bins with phase */                  \
-    X(CONV)       /* convolution; weight [C][k][C_in], bias [C]; k = 1 is a linear layer with      \
-                     weight [C][C_in]. Without look-ahead it is causal */                          \
-    X(UPCONV)     /* transposed convolution, s times as many steps; weight [k][C][C_in], bias [C]; \
-                     k - s outputs are trimmed, `right` of them at the end */                      \
+    X(STFT)      /* samples to spectra [2][F]; C = 2 F, k = n_fft, s = hop, value = scale */       \
+    X(LOG_PHASE) /* spectra to log magnitudes and phases; k = bins with phase */                   \
+    X(CONV)   /* convolution; weight [C][k][C_in], bias [C]; k = 1 is a linear layer with      \
+                     weight [C][C_in]. Without look-ahead it is causal */   \
+    X(UPCONV) /* transposed convolution, s times as many steps; weight [k][C][C_in], bias [C]; \
+                     k - s outputs are trimmed, `right` of them at the end */   \
     X(DEPTHWISE)  /* convolution of each channel by itself; weight [k][C], bias [C] */             \
     X(NORM)       /* layer norm over channels; weight [C], bias [C]; value = epsilon */            \
     X(GELU)       /* tanh form */                                                                  \
     X(ELU)        /* x > 0 ? x : e^x - 1 */                                                        \
     X(ADD)        /* out = with + in */                                                            \
     X(SCALED_ADD) /* out = with + gain in; the row's name is the gain's, [C] */                    \
-    X(LSTM)       /* one layer; weight_ih [4 C][C_in], weight_hh [4 C][C], bias [4 C], gates in    \
-                     the order i, f, g, o */                                                       \
-    X(POLAR)      /* log magnitudes and phases [2 F] to spectra [2][F]; value = largest logarithm */ \
-    X(ISTFT)      /* spectra to samples; k = n_fft, s = hop, value = scale; the first `right`      \
+    X(LSTM)  /* one layer; weight_ih [4 C][C_in], weight_hh [4 C][C], bias [4 C], gates in    \
+                     the order i, f, g, o */    \
+    X(POLAR) /* log magnitudes and phases [2 F] to spectra [2][F]; value = largest logarithm */    \
+    X(ISTFT) /* spectra to samples; k = n_fft, s = hop, value = scale; the first `right`      \
                      samples of the first frame's window are dropped, as many come at the end */
 
 enum tess_operator {
@@ -62,8 +62,8 @@ struct tess_rows {
 };
 
 /** A row with kernel, stride and dilation 1 and nothing else set; its tensor's name is printed. */
-struct tess_row tess_row(
-    enum tess_operator op, int in, int out, int channels, const char *tensor, ...)
+struct tess_row
+tess_row(enum tess_operator op, int in, int out, int channels, const char *tensor, ...)
     TESS_PRINTF(5, 6);
 
 /** Appends a row. A table that is full counts on without keeping the row: n above TESS_MAX_ROWS is

@@ -39,14 +39,16 @@ static int alloc_lists(struct tess_worker *w)
     const size_t n = (size_t)w->max_streams;
     const size_t n_points =
         larger((size_t)w->model->encoder.n_layers, (size_t)w->model->decoder.n_layers) + 1;
-    w->start = tess_base_alloc(&w->allocator, n_points * (sizeof *w->start + (n + 1) * sizeof **w->start));
+    w->start =
+        tess_base_alloc(&w->allocator, n_points * (sizeof *w->start + (n + 1) * sizeof **w->start));
     w->states = tess_base_alloc(&w->allocator, n * sizeof *w->states);
     w->last = tess_base_alloc(&w->allocator, n * sizeof *w->last);
     w->jobs = tess_base_alloc(&w->allocator, n * sizeof *w->jobs);
     w->progress = tess_base_alloc(&w->allocator, n * sizeof *w->progress);
     if (!w->start || !w->states || !w->last || !w->jobs || !w->progress) return TESS_E_NOMEM;
     int *lists = (int *)(void *)(w->start + n_points);
-    for (size_t i = 0; i < n_points; i++) w->start[i] = lists + i * (n + 1);
+    for (size_t i = 0; i < n_points; i++)
+        w->start[i] = lists + i * (n + 1);
     w->batch.start = w->start;
     w->batch.states = w->states;
     w->batch.last = w->last;
@@ -87,8 +89,10 @@ void tess_worker_destroy(struct tess_worker *w)
     if (!w) return;
     struct tess_allocator allocator = w->allocator;
     tess_team_destroy(w->team);
-    for (int i = 0; i < TESS_MAX_SLOTS; i++) tess_base_free(&allocator, w->batch.slots[i]);
-    for (int i = 0; i < TESS_MAX_THREADS; i++) tess_base_free(&allocator, w->scratch[i]);
+    for (int i = 0; i < TESS_MAX_SLOTS; i++)
+        tess_base_free(&allocator, w->batch.slots[i]);
+    for (int i = 0; i < TESS_MAX_THREADS; i++)
+        tess_base_free(&allocator, w->scratch[i]);
     tess_base_free(&allocator, w->start);
     tess_base_free(&allocator, w->states);
     tess_base_free(&allocator, w->last);
@@ -121,7 +125,8 @@ int tess_worker_next(struct tess_worker *w,
     w->start[0][0] = 0;
     for (int j = 0; j < n_jobs && frames < TESS_BATCH_FRAMES; j++) {
         struct tess_progress *p = &w->progress[j];
-        int64_t rows = p->total - p->done, most = (int64_t)(TESS_BATCH_FRAMES - frames) * rows_a_frame;
+        int64_t rows = p->total - p->done,
+                most = (int64_t)(TESS_BATCH_FRAMES - frames) * rows_a_frame;
         if (rows == 0 && !p->ends) continue;
         if (rows > most) rows = most;
         p->done += rows;

@@ -20,7 +20,7 @@ struct tess_worker {
     float **states;
     unsigned char *last;
     /* [max_streams] of the current call */
-    int *jobs;                    /* the job that each of the batch's streams is */
+    int *jobs;                      /* the job that each of the batch's streams is */
     struct tess_progress *progress; /* of each job */
     float *scratch[TESS_MAX_THREADS];
     struct tess_allocator allocator;
