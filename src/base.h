@@ -54,8 +54,9 @@ const char *tess_base_isa_name(enum tess_isa isa);
 #endif
 #define TESS_KERNEL_TABLE(f)                                                                       \
     {                                                                                              \
-        [TESS_SCALAR] = f##_scalar, TESS_IF_AVX2([TESS_AVX2] = f##_avx2, )                         \
-            TESS_IF_AVX512([TESS_AVX512] = f##_avx512, ) TESS_IF_NEON([TESS_NEON] = f##_neon, )    \
+        [TESS_SCALAR] = f##_scalar,                                                                \
+        TESS_IF_AVX2([TESS_AVX2] = f##_avx2, ) TESS_IF_AVX512([TESS_AVX512] = f##_avx512, )        \
+            TESS_IF_NEON([TESS_NEON] = f##_neon, )                                                 \
     }
 
 /* Integers in files are little-endian, put together by hand. */
@@ -71,7 +72,8 @@ static inline uint64_t tess_le64(const uint8_t b[8])
 
 static inline void tess_put_le32(uint8_t b[4], uint32_t v)
 {
-    for (int i = 0; i < 4; i++) b[i] = (uint8_t)(v >> (8 * i));
+    for (int i = 0; i < 4; i++)
+        b[i] = (uint8_t)(v >> (8 * i));
 }
 
 static inline void tess_put_le64(uint8_t b[8], uint64_t v)

@@ -43,20 +43,14 @@ void tess_decoder_reset(struct tess_decoder *decoder)
 
 int64_t tess_decoder_samples(const struct tess_decoder *decoder, size_t n_frames)
 {
-    int64_t samples = (int64_t)n_frames * decoder->stream.hop - decoder->stream.n_skip;
-    return samples > 0 ? samples : 0;
+    const struct tess_stream *s = &decoder->stream;
+    uint64_t in = (s->n_in + n_frames) * (uint64_t)s->hop, held = (uint64_t)s->lag + s->n_out;
+    return in > held ? (int64_t)(in - held) : 0;
 }
 
 static struct tess_stream *stream_of(void *jobs, int j)
 {
     return &((struct tess_decode_job *)jobs)[j].decoder->stream;
-}
-
-/* Samples that the tail adds at the end: none of what lies before the recording's start. */
-static int64_t tail_samples(const struct tess_stream *s, size_t n_frames)
-{
-    int64_t all = (int64_t)(s->n_frames + n_frames) * s->hop;
-    return all < s->tail ? all : s->tail;
 }
 
 static int check_codes(const struct tess_model *model, const uint16_t *codes, size_t n)
@@ -66,48 +60,38 @@ static int check_codes(const struct tess_model *model, const uint16_t *codes, si
     return 0;
 }
 
-/* Checks a job before anything of it is consumed; *total is the frames it will take. */
-static int check_job(const struct tess_worker *w, struct tess_decode_job *job, int64_t *total)
+/* Checks a job before anything of it is consumed; *progress is what it will run. */
+static int check_job(const struct tess_worker *w,
+                     const struct tess_decode_job *job,
+                     struct tess_progress *progress)
 {
-    const struct tess_stream *s = &job->decoder->stream;
-    *total = job->n_samples = 0;
+    struct tess_stream *s = &job->decoder->stream;
+    *progress = (struct tess_progress){0};
     int err = tess_stream_check(s, w->model, TESS_DECODE);
     if (err) return err;
-    if (job->n_frames > SIZE_MAX / 2 / sizeof(float) / (size_t)s->hop / (size_t)s->channels) return TESS_E_ARGUMENT;
+    if (job->n_frames > SIZE_MAX / 2 / sizeof(float) / (size_t)s->hop / (size_t)s->channels)
+        return TESS_E_ARGUMENT;
     err = check_codes(w->model, job->codes, job->n_frames * (size_t)s->codebooks);
     if (err) return err;
-    int64_t samples = tess_decoder_samples(job->decoder, job->n_frames);
-    if (job->end) samples += tail_samples(s, job->n_frames);
+    const int64_t frames = (int64_t)job->n_frames;
+    int64_t samples =
+        tess_graph_count(&w->model->decoder, tess_stream_state(s), frames, job->end != 0);
     if ((uint64_t)samples > job->capacity) return TESS_E_SPACE;
-    *total = (int64_t)job->n_frames;
+    *progress = (struct tess_progress){.total = frames, .ends = job->end != 0};
     return 0;
 }
 
 static void look_up(struct tess_worker *w, const struct tess_decode_job *jobs)
 {
+    const int *start = w->start[0];
     for (int b = 0; b < w->batch.n_streams; b++) {
         const struct tess_decode_job *job = &jobs[w->jobs[b]];
-        const int k = job->decoder->stream.codebooks;
+        const int k = job->decoder->stream.codebooks, n = start[b + 1] - start[b];
         tess_quantizer_decode(&w->model->quantizer, /* its codes were checked with the job */
-                              job->codes + w->done[w->jobs[b]] * k,
-                              w->start[b + 1] - w->start[b],
-                              k,
-                              w->batch.slots[0] + w->start[b] * w->model->latent_width);
+                              job->codes + (w->progress[w->jobs[b]].done - n) * k, n, k,
+                              w->batch.slots[0] +
+                                  (size_t)start[b] * (size_t)w->model->latent_width);
     }
-}
-
-/* Appends n samples of the stream to the job's output, but for those before the start. */
-static void emit(struct tess_decode_job *job, const float *pcm, int n)
-{
-    struct tess_stream *s = &job->decoder->stream;
-    int skip = s->n_skip < n ? s->n_skip : n;
-    const size_t channels = (size_t)s->channels, kept = (size_t)(n - skip);
-    if (kept)
-        memcpy(job->pcm + (size_t)job->n_samples * channels,
-               pcm + (size_t)skip * channels,
-               kept * channels * sizeof *pcm);
-    s->n_skip -= skip;
-    job->n_samples += n - skip;
 }
 
 static void run_batch(struct tess_worker *w, struct tess_decode_job *jobs)
@@ -119,24 +103,25 @@ static void run_batch(struct tess_worker *w, struct tess_decode_job *jobs)
     tess_graph_run(graph, &w->batch, w->team, w->scratch, w->profile ? seconds : NULL);
     w->times.synthesis += seconds[0];
     w->times.decoder += seconds[1];
+    const int *start = w->start[graph->n_layers];
+    const size_t channels = (size_t)graph->out_channels;
     for (int b = 0; b < w->batch.n_streams; b++) {
-        int n = w->start[b + 1] - w->start[b];
-        emit(&jobs[w->jobs[b]],
-             w->batch.slots[graph->out_slot] + (size_t)w->start[b] * (size_t)(graph->out_steps * graph->out_channels),
-             n * graph->out_steps);
-        w->done[w->jobs[b]] += n;
+        struct tess_decode_job *job = &jobs[w->jobs[b]];
+        const size_t n = (size_t)(start[b + 1] - start[b]);
+        if (n)
+            memcpy(job->pcm + (size_t)job->n_samples * channels,
+                   w->batch.slots[graph->out_slot] + (size_t)start[b] * channels,
+                   n * channels * sizeof *job->pcm);
+        job->n_samples += (int64_t)n;
     }
 }
 
-static void finish_job(struct tess_worker *w, struct tess_decode_job *job)
+static void finish_job(const struct tess_decode_job *job)
 {
     struct tess_stream *s = &job->decoder->stream;
-    s->n_frames += job->n_frames;
-    if (!job->end) return;
-    const struct tess_graph *graph = &w->model->decoder;
-    float *tail = w->batch.slots[graph->out_slot]; /* the worker made it large enough */
-    if (s->n_frames) emit(job, tail, tess_graph_tail(graph, tess_stream_state(s, TESS_DECODE), tail));
-    s->ended = 1;
+    s->n_in += job->n_frames;
+    s->n_out += (uint64_t)job->n_samples;
+    s->ended = job->end != 0;
 }
 
 int tess_decode(struct tess_worker *worker, struct tess_decode_job *jobs, int n_jobs)
@@ -144,13 +129,14 @@ int tess_decode(struct tess_worker *worker, struct tess_decode_job *jobs, int n_
     if (n_jobs < 0 || n_jobs > worker->max_streams) return TESS_E_ARGUMENT;
     int err = 0;
     for (int j = 0; j < n_jobs; j++) {
-        jobs[j].error = check_job(worker, &jobs[j], &worker->total[j]);
-        worker->done[j] = 0;
+        jobs[j].n_samples = 0;
+        jobs[j].error = check_job(worker, &jobs[j], &worker->progress[j]);
         if (!err) err = jobs[j].error;
     }
-    while (tess_worker_next(worker, stream_of, jobs, n_jobs, TESS_DECODE)) run_batch(worker, jobs);
+    while (tess_worker_next(worker, &worker->model->decoder, 1, stream_of, jobs, n_jobs))
+        run_batch(worker, jobs);
     for (int j = 0; j < n_jobs; j++)
-        if (!jobs[j].error) finish_job(worker, &jobs[j]);
+        if (!jobs[j].error) finish_job(&jobs[j]);
     return err;
 }
 
@@ -167,12 +153,11 @@ int64_t tess_decoder_push(struct tess_worker *worker,
                           float *pcm,
                           size_t capacity)
 {
-    return decode_one(worker,
-                      (struct tess_decode_job){.decoder = decoder,
-                                               .codes = codes,
-                                               .n_frames = n_frames,
-                                               .pcm = pcm,
-                                               .capacity = capacity});
+    return decode_one(worker, (struct tess_decode_job){.decoder = decoder,
+                                                       .codes = codes,
+                                                       .n_frames = n_frames,
+                                                       .pcm = pcm,
+                                                       .capacity = capacity});
 }
 
 int64_t tess_decoder_flush(struct tess_worker *worker,
@@ -180,7 +165,6 @@ int64_t tess_decoder_flush(struct tess_worker *worker,
                            float *pcm,
                            size_t capacity)
 {
-    return decode_one(
-        worker,
-        (struct tess_decode_job){.decoder = decoder, .end = 1, .pcm = pcm, .capacity = capacity});
+    return decode_one(worker, (struct tess_decode_job){
+                                  .decoder = decoder, .end = 1, .pcm = pcm, .capacity = capacity});
 }

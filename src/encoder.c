@@ -44,7 +44,10 @@ void tess_encoder_reset(struct tess_encoder *encoder)
 
 int64_t tess_encoder_frames(const struct tess_encoder *encoder, size_t n_samples)
 {
-    return (int64_t)(((uint64_t)encoder->stream.n_pending + n_samples) / (uint64_t)encoder->stream.hop);
+    const struct tess_stream *s = &encoder->stream;
+    uint64_t in = s->n_in + ((uint64_t)s->n_pending + n_samples) / (uint64_t)s->hop;
+    uint64_t held = (uint64_t)s->lag + s->n_out;
+    return in > held ? (int64_t)(in - held) : 0;
 }
 
 static struct tess_stream *stream_of(void *jobs, int j)
@@ -59,49 +62,52 @@ static int all_finite(const float *pcm, size_t n)
     return 1;
 }
 
-/* Checks a job before anything of it is consumed; *total is the frames it will give. */
-static int check_job(const struct tess_worker *w, const struct tess_encode_job *job, int64_t *total)
+/* Checks a job before anything of it is consumed; *progress is what it will run. */
+static int check_job(const struct tess_worker *w,
+                     const struct tess_encode_job *job,
+                     struct tess_progress *progress)
 {
-    const struct tess_stream *s = &job->encoder->stream;
-    *total = 0;
+    struct tess_stream *s = &job->encoder->stream;
+    *progress = (struct tess_progress){0};
     int err = tess_stream_check(s, w->model, TESS_ENCODE);
     if (err) return err;
     if (job->n_samples > SIZE_MAX / 2 / sizeof(float) / (size_t)s->channels) return TESS_E_ARGUMENT;
     if (!all_finite(job->pcm, job->n_samples * (size_t)s->channels)) return TESS_E_NONFINITE;
-    int64_t frames = tess_encoder_frames(job->encoder, job->n_samples);
-    if (job->end && ((uint64_t)s->n_pending + job->n_samples) % (uint64_t)s->hop) frames++;
+    const int64_t hop = s->hop, samples = s->n_pending + (int64_t)job->n_samples;
+    int64_t rows = samples / hop * hop;
+    if (job->end && samples > rows) rows = w->model->pad_last ? rows + hop : samples;
+    int64_t frames =
+        tess_graph_count(&w->model->encoder, tess_stream_state(s), rows, job->end != 0);
     if ((uint64_t)frames > job->capacity) return TESS_E_SPACE;
-    *total = frames;
+    *progress = (struct tess_progress){.total = rows, .ends = job->end != 0};
     return 0;
 }
 
 /* Copies samples [from, from + n) of what is pending followed by the job's, zeros after the end. */
-static void copy_samples(const struct tess_encode_job *job, uint64_t from, size_t n, float *out)
+static void copy_samples(const struct tess_encode_job *job, size_t from, size_t n, float *out)
 {
     struct tess_stream *s = &job->encoder->stream;
     const size_t channels = (size_t)s->channels, pending = (size_t)s->n_pending;
-    size_t old = from < pending ? pending - (size_t)from : 0;
-    if (old > n) old = n;
-    memcpy(out, tess_stream_data(s) + (size_t)from * channels * (old > 0), old * channels * sizeof *out);
-    size_t at = (size_t)from + old - pending; /* in the job's samples */
-    size_t fresh = at < job->n_samples ? job->n_samples - at : 0;
-    if (old == n)
-        fresh = 0;
-    else if (fresh > n - old)
-        fresh = n - old;
-    if (fresh) memcpy(out + old * channels, job->pcm + at * channels, fresh * channels * sizeof *out);
+    size_t old = 0, fresh = 0;
+    if (from < pending) old = pending - from < n ? pending - from : n;
+    const size_t at = from + old - pending; /* in the job's samples, once old < n */
+    if (old < n && at < job->n_samples)
+        fresh = job->n_samples - at < n - old ? job->n_samples - at : n - old;
+    if (old) memcpy(out, tess_stream_pending(s) + from * channels, old * channels * sizeof *out);
+    if (fresh)
+        memcpy(out + old * channels, job->pcm + at * channels, fresh * channels * sizeof *out);
     memset(out + (old + fresh) * channels, 0, (n - old - fresh) * channels * sizeof *out);
 }
 
 static void gather(struct tess_worker *w, const struct tess_encode_job *jobs)
 {
+    const int *start = w->start[0];
     for (int b = 0; b < w->batch.n_streams; b++) {
         const struct tess_encode_job *job = &jobs[w->jobs[b]];
-        const size_t hop = (size_t)job->encoder->stream.hop, channels = (size_t)job->encoder->stream.channels;
-        copy_samples(job,
-                     (uint64_t)w->done[w->jobs[b]] * hop,
-                     (size_t)(w->start[b + 1] - w->start[b]) * hop,
-                     w->batch.slots[0] + (size_t)w->start[b] * hop * channels);
+        const size_t channels = (size_t)job->encoder->stream.channels,
+                     n = (size_t)(start[b + 1] - start[b]);
+        copy_samples(job, (size_t)w->progress[w->jobs[b]].done - n, n,
+                     w->batch.slots[0] + (size_t)start[b] * channels);
     }
 }
 
@@ -110,25 +116,24 @@ struct quantize {
     struct tess_encode_job *jobs;
 };
 
-/* This thread's share of the batch's frames, latents to codes. */
+/* This thread's share of the batch's latents, to codes. */
 static void quantize(void *ctx, struct tess_team *team, int thread, int n_threads)
 {
     (void)team;
     const struct quantize *q = ctx;
     struct tess_worker *w = q->worker;
     const struct tess_graph *graph = &w->model->encoder;
-    const int n = w->start[w->batch.n_streams];
+    const int *start = w->start[graph->n_layers], n = start[w->batch.n_streams];
     const int from = n * thread / n_threads, to = n * (thread + 1) / n_threads;
     for (int b = 0; b < w->batch.n_streams; b++) {
-        int begin = from > w->start[b] ? from : w->start[b], stop = to < w->start[b + 1] ? to : w->start[b + 1];
+        int begin = from > start[b] ? from : start[b], stop = to < start[b + 1] ? to : start[b + 1];
         if (begin >= stop) continue;
         const struct tess_encode_job *job = &q->jobs[w->jobs[b]];
         const int k = job->encoder->stream.codebooks;
         tess_quantizer_encode(&w->model->quantizer,
-                              w->batch.slots[graph->out_slot] + begin * graph->out_channels,
-                              stop - begin,
-                              k,
-                              job->codes + (w->done[w->jobs[b]] + begin - w->start[b]) * k,
+                              w->batch.slots[graph->out_slot] +
+                                  (size_t)begin * (size_t)graph->out_channels,
+                              stop - begin, k, job->codes + (job->n_frames + begin - start[b]) * k,
                               w->scratch[thread]);
     }
 }
@@ -139,29 +144,31 @@ static void run_batch(struct tess_worker *w, struct tess_encode_job *jobs)
     gather(w, jobs);
     tess_graph_run(&w->model->encoder, &w->batch, w->team, w->scratch, w->profile ? seconds : NULL);
     double before = tess_worker_clock(w);
-    tess_team_run(w->team, w->start[w->batch.n_streams], quantize, &(struct quantize){w, jobs});
+    const int *start = w->start[w->model->encoder.n_layers];
+    tess_team_run(w->team, start[w->batch.n_streams], quantize, &(struct quantize){w, jobs});
     w->times.analysis += seconds[0];
     w->times.encoder += seconds[1];
     w->times.quantizer += tess_worker_clock(w) - before;
-    for (int b = 0; b < w->batch.n_streams; b++) w->done[w->jobs[b]] += w->start[b + 1] - w->start[b];
+    for (int b = 0; b < w->batch.n_streams; b++)
+        jobs[w->jobs[b]].n_frames += start[b + 1] - start[b];
 }
 
 /* What is left of the samples waits for more. */
-static void finish_job(const struct tess_encode_job *job, int64_t frames)
+static void finish_job(const struct tess_encode_job *job, const struct tess_progress *progress)
 {
     struct tess_stream *s = &job->encoder->stream;
-    float *data = tess_stream_data(s);
+    float *pending = tess_stream_pending(s);
     const size_t hop = (size_t)s->hop, channels = (size_t)s->channels;
-    const uint64_t have = (uint64_t)s->n_pending + job->n_samples, used = (uint64_t)frames * hop;
-    const size_t left = used < have ? (size_t)(have - used) : 0;
-    const size_t kept = frames ? 0 : (size_t)s->n_pending; /* still in their place */
+    const size_t have = (size_t)s->n_pending + job->n_samples, used = (size_t)progress->total;
+    const size_t left = used < have ? have - used : 0;
+    const size_t kept = used ? 0 : (size_t)s->n_pending; /* still in their place */
     if (left > kept)
-        memcpy(data + kept * channels,
-               job->pcm + (job->n_samples - (left - kept)) * channels,
-               (left - kept) * channels * sizeof *data);
-    memset(data + left * channels, 0, (hop - left) * channels * sizeof *data);
+        memcpy(pending + kept * channels, job->pcm + (job->n_samples - (left - kept)) * channels,
+               (left - kept) * channels * sizeof *pending);
+    memset(pending + left * channels, 0, (hop - left) * channels * sizeof *pending);
     s->n_pending = (int32_t)left;
-    s->n_frames += (uint64_t)frames;
+    s->n_in += (used + hop - 1) / hop;
+    s->n_out += (uint64_t)job->n_frames;
     s->ended = job->end != 0;
 }
 
@@ -170,14 +177,15 @@ int tess_encode(struct tess_worker *worker, struct tess_encode_job *jobs, int n_
     if (n_jobs < 0 || n_jobs > worker->max_streams) return TESS_E_ARGUMENT;
     int err = 0;
     for (int j = 0; j < n_jobs; j++) {
-        jobs[j].error = check_job(worker, &jobs[j], &worker->total[j]);
-        jobs[j].n_frames = worker->total[j];
-        worker->done[j] = 0;
+        jobs[j].n_frames = 0;
+        jobs[j].error = check_job(worker, &jobs[j], &worker->progress[j]);
         if (!err) err = jobs[j].error;
     }
-    while (tess_worker_next(worker, stream_of, jobs, n_jobs, TESS_ENCODE)) run_batch(worker, jobs);
+    while (tess_worker_next(worker, &worker->model->encoder, worker->model->info.hop, stream_of,
+                            jobs, n_jobs))
+        run_batch(worker, jobs);
     for (int j = 0; j < n_jobs; j++)
-        if (!jobs[j].error) finish_job(&jobs[j], worker->total[j]);
+        if (!jobs[j].error) finish_job(&jobs[j], &worker->progress[j]);
     return err;
 }
 
@@ -194,12 +202,11 @@ int64_t tess_encoder_push(struct tess_worker *worker,
                           uint16_t *codes,
                           size_t capacity)
 {
-    return encode_one(worker,
-                      (struct tess_encode_job){.encoder = encoder,
-                                               .pcm = pcm,
-                                               .n_samples = n_samples,
-                                               .codes = codes,
-                                               .capacity = capacity});
+    return encode_one(worker, (struct tess_encode_job){.encoder = encoder,
+                                                       .pcm = pcm,
+                                                       .n_samples = n_samples,
+                                                       .codes = codes,
+                                                       .capacity = capacity});
 }
 
 int64_t tess_encoder_flush(struct tess_worker *worker,
@@ -207,7 +214,7 @@ int64_t tess_encoder_flush(struct tess_worker *worker,
                            uint16_t *codes,
                            size_t capacity)
 {
-    return encode_one(
-        worker,
-        (struct tess_encode_job){.encoder = encoder, .end = 1, .codes = codes, .capacity = capacity});
+    return encode_one(worker,
+                      (struct tess_encode_job){
+                          .encoder = encoder, .end = 1, .codes = codes, .capacity = capacity});
 }

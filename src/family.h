@@ -12,6 +12,7 @@ struct tess_blueprint {
     int n_codebooks, codebooks_default, n_entries;
     uint64_t codebooks_legal; /* as in struct tess_model_info */
     char arithmetic[16];
+    int pad_last; /* a last partial hop is filled with zeros; else the rows see its samples */
     struct tess_rows encoder; /* samples [hop][channels] a frame to the latent */
     struct tess_rows decoder; /* the latent to samples */
     struct tess_quantizer_row quantizer[TESS_MAX_CODEBOOKS];

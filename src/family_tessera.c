@@ -19,73 +19,72 @@ enum { X, H, Y, U }; /* slots: input, trunk, branch, expanded branch */
 
 static const float NORM_EPSILON = 1e-6f;
 
-static struct tess_row row(enum tess_operator op, int in, int out, int channels, const char *tensor)
+static struct tess_row norm(int slot, const char *tensor)
 {
-    struct tess_row r = {.op = op, .in = in, .out = out, .channels = channels, .kernel = 1, .stride = 1, .dilation = 1};
-    if (op == TESS_OP_NORM) r.value = NORM_EPSILON;
-    snprintf(r.tensor, sizeof r.tensor, "%s", tensor);
-    return r;
+    struct tess_row row = tess_row(TESS_OP_NORM, slot, slot, 0, "%s", tensor);
+    row.value = NORM_EPSILON;
+    return row;
 }
 
 /* h += gain down(gelu(up(norm(depthwise(h))))) */
 static void add_block(struct tess_rows *rows, const struct widths *w, const char *side, int index)
 {
-    const struct {
-        enum tess_operator op;
-        int in, out, channels, kernel;
-        const char *part;
-    } block[] = {
-        {TESS_OP_DEPTHWISE, H, Y, w->channels, w->kernel, "dw"},
-        {TESS_OP_NORM, Y, Y, w->channels, 1, "norm"},
-        {TESS_OP_CONV, Y, U, w->expansion, 1, "up"},
-        {TESS_OP_GELU, U, U, w->expansion, 1, ""},
-        {TESS_OP_CONV, U, Y, w->channels, 1, "down"},
-        {TESS_OP_SCALED_ADD, Y, H, w->channels, 1, "gain"},
-    };
-    for (size_t i = 0; i < sizeof block / sizeof *block; i++) {
-        char tensor[sizeof((struct tess_row *)0)->tensor];
-        snprintf(tensor, sizeof tensor, "%s.%d.%s", side, index, block[i].part);
-        struct tess_row r = row(block[i].op, block[i].in, block[i].out, block[i].channels, tensor);
-        r.kernel = block[i].kernel;
-        tess_rows_add(rows, r);
-    }
-}
-
-static struct tess_row transform(enum tess_operator op, int in, int out, const struct widths *w)
-{
-    struct tess_row r = row(op, in, out, op == TESS_OP_STFT ? w->n_fft + 2 : 1, "");
-    r.kernel = w->n_fft;
-    r.stride = w->hop;
-    r.value = op == TESS_OP_STFT ? 1.0f / 60.0f : 1.0f / 1.5f; /* constants of the family */
-    return r;
+    char name[48];
+    struct tess_row depthwise = tess_row(TESS_OP_DEPTHWISE, H, Y, 0, "%s.%d.dw", side, index);
+    depthwise.kernel = w->kernel;
+    struct tess_row gain = tess_row(TESS_OP_SCALED_ADD, Y, H, 0, "%s.%d.gain", side, index);
+    gain.with = H;
+    snprintf(name, sizeof name, "%s.%d.norm", side, index);
+    tess_rows_add(rows, depthwise);
+    tess_rows_add(rows, norm(Y, name));
+    tess_rows_add(rows, tess_row(TESS_OP_CONV, Y, U, w->expansion, "%s.%d.up", side, index));
+    tess_rows_add(rows, tess_row(TESS_OP_GELU, U, U, 0, "%s.%d.gelu", side, index));
+    tess_rows_add(rows, tess_row(TESS_OP_CONV, U, Y, w->channels, "%s.%d.down", side, index));
+    tess_rows_add(rows, gain);
 }
 
 static void encoder(struct tess_rows *rows, const struct widths *w)
 {
-    struct tess_row features = row(TESS_OP_LOG_PHASE, Y, U, w->n_fft / 2 + 1 + 2 * w->phase_bins, "");
+    struct tess_row analysis = tess_row(TESS_OP_STFT, X, Y, w->n_fft + 2, "analysis");
+    analysis.kernel = w->n_fft;
+    analysis.stride = w->hop;
+    analysis.value = 1.0f / 60.0f;
+    struct tess_row features = tess_row(TESS_OP_LOG_PHASE, Y, U, 0, "features");
     features.kernel = w->phase_bins;
-    tess_rows_add(rows, transform(TESS_OP_STFT, X, Y, w));
+    tess_rows_add(rows, analysis);
     tess_rows_add(rows, features);
-    tess_rows_add(rows, row(TESS_OP_CONV, U, H, w->channels, "encoder.in"));
-    tess_rows_add(rows, row(TESS_OP_NORM, H, H, w->channels, "encoder.in_norm"));
-    for (int i = 0; i < w->encoder_blocks; i++) add_block(rows, w, "encoder", i);
-    tess_rows_add(rows, row(TESS_OP_NORM, H, H, w->channels, "encoder.out_norm"));
-    tess_rows_add(rows, row(TESS_OP_CONV, H, Y, w->groups * w->group_width, "encoder.to_latent"));
+    tess_rows_add(rows, tess_row(TESS_OP_CONV, U, H, w->channels, "encoder.in"));
+    tess_rows_add(rows, norm(H, "encoder.in_norm"));
+    for (int i = 0; i < w->encoder_blocks; i++)
+        add_block(rows, w, "encoder", i);
+    tess_rows_add(rows, norm(H, "encoder.out_norm"));
+    tess_rows_add(rows,
+                  tess_row(TESS_OP_CONV, H, Y, w->groups * w->group_width, "encoder.to_latent"));
 }
 
 static void decoder(struct tess_rows *rows, const struct widths *w)
 {
-    tess_rows_add(rows, row(TESS_OP_CONV, X, H, w->channels, "decoder.from_latent"));
-    tess_rows_add(rows, row(TESS_OP_NORM, H, H, w->channels, "decoder.in_norm"));
-    for (int i = 0; i < w->decoder_blocks; i++) add_block(rows, w, "decoder", i);
-    tess_rows_add(rows, row(TESS_OP_NORM, H, H, w->channels, "decoder.out_norm"));
-    tess_rows_add(rows, row(TESS_OP_CONV, H, U, w->n_fft + 2, "decoder.head"));
-    tess_rows_add(rows, row(TESS_OP_POLAR, U, Y, w->n_fft + 2, ""));
-    tess_rows_add(rows, transform(TESS_OP_ISTFT, Y, X, w));
+    struct tess_row polar = tess_row(TESS_OP_POLAR, U, Y, 0, "spectrum");
+    polar.value = 6.0f;
+    struct tess_row synthesis = tess_row(TESS_OP_ISTFT, Y, X, 1, "synthesis");
+    synthesis.kernel = w->n_fft;
+    synthesis.stride = w->hop;
+    synthesis.right = w->n_fft - w->hop;
+    synthesis.value = 1.0f / 1.5f;
+    tess_rows_add(rows, tess_row(TESS_OP_CONV, X, H, w->channels, "decoder.from_latent"));
+    tess_rows_add(rows, norm(H, "decoder.in_norm"));
+    for (int i = 0; i < w->decoder_blocks; i++)
+        add_block(rows, w, "decoder", i);
+    tess_rows_add(rows, norm(H, "decoder.out_norm"));
+    tess_rows_add(rows, tess_row(TESS_OP_CONV, H, U, w->n_fft + 2, "decoder.head"));
+    tess_rows_add(rows, polar);
+    tess_rows_add(rows, synthesis);
 }
 
-static int
-read_widths(const struct tess_config *config, struct widths *w, char arithmetic[16], struct tess_why *why)
+static int read_widths(const struct tess_config *config,
+                       struct widths *w,
+                       char arithmetic[16],
+                       struct tess_why *why)
 {
     const struct {
         const char *key;
@@ -112,18 +111,14 @@ read_widths(const struct tess_config *config, struct widths *w, char arithmetic[
     int err = tess_config_string(config, "arithmetic", arithmetic, 16, why);
     if (err) return err;
     if (w->n_fft % 2 || w->n_fft % w->hop || w->n_fft / w->hop < 3)
-        return tess_base_fail(why,
-                              TESS_E_MODEL,
+        return tess_base_fail(why, TESS_E_MODEL,
                               "config: n_fft is %d, which is not even or not a multiple, three or "
                               "more, of hop = %d",
-                              w->n_fft,
-                              w->hop);
+                              w->n_fft, w->hop);
     if (w->phase_bins > w->n_fft / 2 + 1)
-        return tess_base_fail(why,
-                              TESS_E_MODEL,
+        return tess_base_fail(why, TESS_E_MODEL,
                               "config: phase_bins is %d, more than the %d bins of n_fft",
-                              w->phase_bins,
-                              w->n_fft / 2 + 1);
+                              w->phase_bins, w->n_fft / 2 + 1);
     return 0;
 }
 
@@ -135,6 +130,7 @@ describe(const struct tess_config *config, struct tess_blueprint *b, struct tess
     if (err) return err;
     b->sample_rate = w.sample_rate;
     b->channels = 1;
+    b->pad_last = 1;
     b->hop = w.hop;
     b->latent_width = w.groups * w.group_width;
     b->n_entries = w.entries;

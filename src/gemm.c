@@ -3,8 +3,8 @@
 
 #include <string.h>
 
-typedef void gemm_kernel(
-    const struct tess_matrix *, const struct tess_windows *, float *, size_t, float *);
+typedef void
+gemm_kernel(const struct tess_matrix *, const struct tess_windows *, float *, size_t, float *);
 #define KERNEL(isa) gemm_kernel tess_gemm_##isa;
 KERNEL(scalar)
 TESS_IF_AVX2(KERNEL(avx2))
@@ -27,7 +27,8 @@ static int as_half(float x, uint16_t *half)
     uint32_t fraction = (size & 0x7FFFFF) | 0x800000;
     int drop = exponent < -14 ? -14 - exponent + 13 : 13; /* low bits that a half has not */
     if (exponent > 15 || drop > 23 || (fraction & ((1u << drop) - 1))) return 0;
-    uint32_t kept = fraction >> drop; /* with its leading one, which adds 1 to a normal's exponent */
+    uint32_t kept =
+        fraction >> drop; /* with its leading one, which adds 1 to a normal's exponent */
     *half = (uint16_t)(sign | (exponent < -14 ? kept : kept + ((uint32_t)(exponent + 14) << 10)));
     return 1;
 }

@@ -16,8 +16,8 @@
 enum { TESS_PANEL = 16 }; /* outputs side by side in the packed weights */
 
 struct tess_matrix {
-    int n, k;     /* outputs, inputs */
-    int half;     /* the panels hold halves, as the model file does: the kernel widens them, exactly */
+    int n, k; /* outputs, inputs */
+    int half; /* the panels hold halves, as the model file does: the kernel widens them, exactly */
     void *panels; /* [ceil(n / 16)][k][16] float or uint16_t, zeros where n ends */
     float *bias;  /* [n rounded up to 16]; zeros for a layer without */
     enum tess_isa isa;

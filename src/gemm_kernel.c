@@ -53,7 +53,8 @@ tile(const struct part *part, size_t depth, int n_rows, int n_panels, int half)
     const size_t panel_bytes = depth * NR * (half ? sizeof(uint16_t) : sizeof(float));
     vf acc[MAX_ROWS][MAX_PANELS * VECTORS];
     for (int r = 0; r < n_rows; r++)
-        for (int v = 0; v < n_panels * VECTORS; v++) acc[r][v] = vf_set(0.0f);
+        for (int v = 0; v < n_panels * VECTORS; v++)
+            acc[r][v] = vf_set(0.0f);
     size_t k = 0;
     for (int tap = 0; tap < rows->taps; tap++) {
         const float *x =
@@ -62,11 +63,11 @@ tile(const struct part *part, size_t depth, int n_rows, int n_panels, int half)
             vf w[MAX_PANELS * VECTORS];
             for (int v = 0; v < n_panels * VECTORS; v++)
                 w[v] = load_weights(part->panels + (size_t)(v / VECTORS) * panel_bytes,
-                                    k * NR + (size_t)(v % VECTORS) * TESS_LANES,
-                                    half);
+                                    k * NR + (size_t)(v % VECTORS) * TESS_LANES, half);
             for (int r = 0; r < n_rows; r++) {
                 vf b = vf_set(x[(size_t)r * rows->row_stride + (size_t)c]);
-                for (int v = 0; v < n_panels * VECTORS; v++) acc[r][v] = vf_fma(b, w[v], acc[r][v]);
+                for (int v = 0; v < n_panels * VECTORS; v++)
+                    acc[r][v] = vf_fma(b, w[v], acc[r][v]);
             }
         }
     }
@@ -74,8 +75,7 @@ tile(const struct part *part, size_t depth, int n_rows, int n_panels, int half)
         for (int v = 0; v < n_panels * VECTORS; v++) {
             int n = v * TESS_LANES;
             vf_store_n(part->y + (size_t)(part->row + r) * part->y_stride + n,
-                       acc[r][v] + vf_load(part->bias + n),
-                       part->n_left - n);
+                       acc[r][v] + vf_load(part->bias + n), part->n_left - n);
         }
 }
 

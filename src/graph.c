@@ -7,68 +7,105 @@
 
 static const size_t STATE_ALIGN = 16; /* floats: each layer's state starts on its own cache line */
 
-struct shape {
-    int channels, steps; /* 0: nothing written yet */
+/* What a slot holds while the plan is made. */
+struct content {
+    int channels, steps, lag; /* channels 0: nothing written yet */
+    int writer;               /* 0 the network's input, i + 1 layer i */
 };
 
-static int plan_layer(struct tess_layer *layer, struct shape slots[TESS_MAX_SLOTS], struct tess_why *why)
+static int known_slot(int slot)
 {
-    const struct tess_row *row = &layer->row;
-    if (row->in < 0 || row->in >= TESS_MAX_SLOTS || row->out < 0 || row->out >= TESS_MAX_SLOTS ||
-        !slots[row->in].channels)
-        return tess_base_fail(why, TESS_E_MODEL, "row '%s' reads a slot that is empty", row->tensor);
-    if (row->kernel < 1 || row->stride < 1 || row->dilation < 1)
-        return tess_base_fail(why,
-                              TESS_E_MODEL,
+    return slot >= 0 && slot < TESS_MAX_SLOTS;
+}
+
+static int check_row(const struct tess_row *row, const struct content slots[], struct tess_why *why)
+{
+    const int adds = tess_operators[row->op]->adds;
+    if (!known_slot(row->in) || !known_slot(row->out) || !known_slot(row->with) ||
+        !slots[row->in].channels || (adds && !slots[row->with].channels))
+        return tess_base_fail(why, TESS_E_MODEL, "row '%s' reads a slot that is empty",
+                              row->tensor);
+    if (row->kernel < 1 || row->stride < 1 || row->dilation < 1 || row->right < 0)
+        return tess_base_fail(why, TESS_E_MODEL,
                               "row '%s': kernel %d, stride %d, dilation %d: each must be above 0",
-                              row->tensor,
-                              row->kernel,
-                              row->stride,
-                              row->dilation);
-    layer->in_channels = slots[row->in].channels;
-    layer->in_steps = slots[row->in].steps;
-    int err = tess_operators[row->op].plan(layer, why);
-    if (err) return err;
-    struct shape *out = &slots[row->out];
-    if (tess_operators[row->op].adds &&
-        (out->channels != layer->channels || out->steps != layer->steps))
-        return tess_base_fail(why,
-                              TESS_E_MODEL,
-                              "row '%s' adds [%d][%d] to a slot that holds [%d][%d]",
-                              row->tensor,
-                              layer->steps,
-                              layer->channels,
-                              out->steps,
-                              out->channels);
-    *out = (struct shape){layer->channels, layer->steps};
+                              row->tensor, row->kernel, row->stride, row->dilation);
+    const struct content *in = &slots[row->in], *with = &slots[row->with];
+    if (adds && (in->channels != with->channels || in->steps != with->steps))
+        return tess_base_fail(why, TESS_E_MODEL,
+                              "row '%s' adds [%d][%d] to a slot that holds [%d][%d]", row->tensor,
+                              in->steps, in->channels, with->steps, with->channels);
     return 0;
 }
 
-static int plan(struct tess_graph *graph, const struct tess_rows *rows, struct shape input, struct tess_why *why)
+static int plan_layer(struct tess_layer *layer, struct content slots[], struct tess_why *why)
 {
-    struct shape slots[TESS_MAX_SLOTS] = {input};
-    graph->slot_floats[0] = (size_t)input.channels * (size_t)input.steps;
+    const struct tess_row *row = &layer->row;
+    int err = check_row(row, slots, why);
+    if (err) return err;
+    layer->source = slots[row->in].writer;
+    layer->in_channels = slots[row->in].channels;
+    layer->in_steps = slots[row->in].steps;
+    layer->in_lag = slots[row->in].lag;
+    layer->other = slots[row->with].writer;
+    layer->other_lag = slots[row->with].lag;
+    err = tess_operators[row->op]->plan(layer, why);
+    if (!err)
+        slots[row->out] =
+            (struct content){layer->channels, layer->steps, layer->lag, layer->target};
+    return err;
+}
+
+static void keep_larger(size_t *kept, size_t n)
+{
+    if (*kept < n) *kept = n;
+}
+
+static void size_slot(struct tess_graph *graph, int slot, const struct content *content)
+{
+    const size_t width = (size_t)content->channels;
+    keep_larger(&graph->slot_frame[slot], width * (size_t)content->steps);
+    keep_larger(&graph->slot_lag[slot], width * (size_t)content->lag);
+}
+
+static int plan(struct tess_graph *graph,
+                const struct tess_rows *rows,
+                struct content in,
+                struct tess_why *why)
+{
+    struct content slots[TESS_MAX_SLOTS] = {in};
+    size_slot(graph, 0, &in);
     for (int i = 0; i < rows->n; i++) {
-        struct tess_layer *layer = &graph->layers[i];
+        struct tess_layer *layer = &graph->layers[graph->n_layers++];
         layer->row = rows->row[i];
+        layer->target = i + 1;
         int err = plan_layer(layer, slots, why);
         if (err) return err;
         layer->state = graph->n_state;
         graph->n_state += (layer->n_state + STATE_ALIGN - 1) / STATE_ALIGN * STATE_ALIGN;
-        size_t floats = (size_t)layer->channels * (size_t)layer->steps;
-        if (graph->slot_floats[layer->row.out] < floats) graph->slot_floats[layer->row.out] = floats;
-        graph->n_layers++;
-        if (tess_operators[layer->row.op].tail && i < rows->n - 1)
-            return tess_base_fail(why,
-                                  TESS_E_MODEL,
-                                  "row %d holds samples back and is not the last one",
-                                  i);
+        size_slot(graph, layer->row.out, &slots[layer->row.out]);
     }
-    const struct tess_layer *last = &graph->layers[rows->n - 1];
-    graph->out_slot = last->row.out;
-    graph->out_channels = last->channels;
-    graph->out_steps = last->steps;
-    if (tess_operators[last->row.op].tail) graph->n_tail = last->row.kernel - last->row.stride;
+    const struct tess_layer *end = &graph->layers[rows->n - 1];
+    graph->out_slot = end->row.out;
+    graph->out_channels = end->channels;
+    graph->out_steps = end->steps;
+    graph->lag = end->lag;
+    return 0;
+}
+
+static int load_layers(struct tess_graph *graph, struct tess_weights *weights)
+{
+    for (int i = 0; i < graph->n_layers; i++) {
+        struct tess_layer *layer = &graph->layers[i];
+        const struct tess_operator_kind *kind = tess_operators[layer->row.op];
+        layer->ops = tess_ops(weights->isa);
+        int err = kind->load ? kind->load(layer, weights) : 0;
+        if (err) return err;
+        keep_larger(&graph->n_scratch, layer->n_scratch);
+        double products = (double)layer->matrix.n * layer->matrix.k * layer->in_steps;
+        if (layer->steps < layer->in_steps) products = products / layer->in_steps * layer->steps;
+        products += (double)layer->recurrent.n * layer->recurrent.k * layer->steps;
+        graph->flops += 2.0 * products;
+    }
     return 0;
 }
 
@@ -80,27 +117,57 @@ int tess_graph_create(struct tess_graph *graph,
 {
     *graph = (struct tess_graph){.allocator = *weights->allocator};
     if (rows->n < 1 || rows->n > TESS_MAX_ROWS)
-        return tess_base_fail(weights->why, TESS_E_MODEL, "a network of %d rows instead of 1 to %d", rows->n, TESS_MAX_ROWS);
+        return tess_base_fail(weights->why, TESS_E_MODEL, "a network of %d rows instead of 1 to %d",
+                              rows->n, TESS_MAX_ROWS);
     graph->layers = tess_base_alloc(&graph->allocator, (size_t)rows->n * sizeof *graph->layers);
     if (!graph->layers) return TESS_E_NOMEM;
-    int err = plan(graph, rows, (struct shape){in_channels, in_steps}, weights->why);
-    for (int i = 0; !err && i < graph->n_layers; i++) {
-        struct tess_layer *layer = &graph->layers[i];
-        layer->ops = tess_ops(weights->isa);
-        if (tess_operators[layer->row.op].load) err = tess_operators[layer->row.op].load(layer, weights);
-        if (graph->n_scratch < layer->n_scratch) graph->n_scratch = layer->n_scratch;
-        graph->flops += 2.0 * layer->matrix.n * layer->matrix.k * layer->steps;
-    }
+    int err = plan(graph, rows, (struct content){in_channels, in_steps, 0, 0}, weights->why);
+    if (!err) err = load_layers(graph, weights);
     if (err) tess_graph_destroy(graph);
     return err;
 }
 
 void tess_graph_destroy(struct tess_graph *graph)
 {
-    for (int i = 0; i < graph->n_layers; i++) tess_layer_release(&graph->layers[i], &graph->allocator);
+    for (int i = 0; i < graph->n_layers; i++)
+        tess_layer_release(&graph->layers[i], &graph->allocator);
     tess_base_free(&graph->allocator, graph->layers);
     *graph = (struct tess_graph){0};
 }
+
+/* ---- how many rows there will be ------------------------------------------------------------- */
+
+static int64_t count(const struct tess_layer *layer, const float *state, int64_t n, int last)
+{
+    const struct tess_operator_kind *kind = tess_operators[layer->row.op];
+    return kind->count ? kind->count(layer, state + layer->state, n, last) : n;
+}
+
+/* Counts follow the main line alone: a branch gives what the row that adds it gives. */
+int64_t tess_graph_count(const struct tess_graph *graph, const float *state, int64_t n, int last)
+{
+    int64_t rows[TESS_MAX_SLOTS] = {n};
+    for (int i = 0; i < graph->n_layers; i++) {
+        const struct tess_layer *layer = &graph->layers[i];
+        rows[layer->row.out] = count(layer, state, rows[layer->row.in], last);
+    }
+    return rows[graph->out_slot];
+}
+
+void tess_graph_lay_out(const struct tess_graph *graph, const struct tess_batch *batch)
+{
+    for (int i = 0; i < graph->n_layers; i++) {
+        const struct tess_layer *layer = &graph->layers[i];
+        const int *in = batch->start[layer->source];
+        int *out = batch->start[layer->target];
+        out[0] = 0;
+        for (int b = 0; b < batch->n_streams; b++)
+            out[b + 1] =
+                out[b] + (int)count(layer, batch->states[b], in[b + 1] - in[b], batch->last[b]);
+    }
+}
+
+/* ---- running --------------------------------------------------------------------------------- */
 
 struct run {
     const struct tess_graph *graph;
@@ -126,15 +193,16 @@ static void run_layers(void *ctx, struct tess_team *team, int thread, int n_thre
     double before = clocked ? now() : 0.0;
     for (int i = 0; i < run->graph->n_layers; i++) {
         const struct tess_layer *layer = &run->graph->layers[i];
-        const struct tess_operator_kind *kind = &tess_operators[layer->row.op];
+        const struct tess_operator_kind *kind = tess_operators[layer->row.op];
         if (kind->rows) {
-            int n = batch->start[batch->n_streams] * layer->steps;
-            int from = (int)((int64_t)n * thread / n_threads), to = (int)((int64_t)n * (thread + 1) / n_threads);
+            int64_t n = batch->start[layer->target][batch->n_streams];
+            int from = (int)(n * thread / n_threads), to = (int)(n * (thread + 1) / n_threads);
             if (from < to) kind->rows(layer, batch, from, to, scratch);
             tess_team_meet(team);
         }
         if (kind->stream) {
-            for (int b = thread; b < batch->n_streams; b += n_threads) kind->stream(layer, batch, b, scratch);
+            for (int b = thread; b < batch->n_streams; b += n_threads)
+                kind->stream(layer, batch, b, scratch);
             tess_team_meet(team);
         }
         if (clocked) {
@@ -152,11 +220,7 @@ void tess_graph_run(const struct tess_graph *graph,
                     double seconds[2])
 {
     struct run run = {.graph = graph, .batch = batch, .scratch = scratch, .seconds = seconds};
-    tess_team_run(team, batch->start[batch->n_streams], run_layers, &run);
-}
-
-int tess_graph_tail(const struct tess_graph *graph, const float *state, float *out)
-{
-    const struct tess_layer *last = &graph->layers[graph->n_layers - 1];
-    return graph->n_tail ? tess_operators[last->row.op].tail(last, state, out) : 0;
+    const int n_in = batch->start[0][batch->n_streams];
+    const int n_out = batch->start[graph->n_layers][batch->n_streams];
+    tess_team_run(team, n_in < n_out ? n_in : n_out, run_layers, &run);
 }

@@ -8,11 +8,12 @@
 struct tess_graph {
     int n_layers;
     struct tess_layer *layers;
-    size_t slot_floats[TESS_MAX_SLOTS]; /* a frame */
+    /* floats that a slot takes for each frame of a batch, and for what each stream may hold back */
+    size_t slot_frame[TESS_MAX_SLOTS], slot_lag[TESS_MAX_SLOTS];
     int out_slot, out_channels, out_steps;
+    int lag;          /* output steps that may be held back until later input or the end */
     size_t n_state;   /* floats of a stream */
     size_t n_scratch; /* floats of a thread */
-    int n_tail;       /* steps held back until the end */
     double flops;     /* of the matrix products, a frame */
     struct tess_allocator allocator;
 };
@@ -27,16 +28,20 @@ int tess_graph_create(struct tess_graph *graph,
                       struct tess_weights *weights);
 void tess_graph_destroy(struct tess_graph *graph);
 
-/** Runs the batch, slot 0 filled by the caller, the result in out_slot. scratch [threads] holds
- *  n_scratch floats each. seconds: NULL, or where the time of {outer, inner} layers is added.
- *  Cannot fail, allocates nothing. */
+/** Output steps that n more input steps give the stream with this state. Cannot fail. */
+int64_t tess_graph_count(const struct tess_graph *graph, const float *state, int64_t n, int last);
+
+/** Completes the batch's start[1..n_layers] from start[0]: how many rows there will be at each
+ *  point. Cannot fail. */
+void tess_graph_lay_out(const struct tess_graph *graph, const struct tess_batch *batch);
+
+/** Runs a batch that is laid out, slot 0 filled by the caller, the result in out_slot. scratch
+ *  [threads] holds n_scratch floats each. seconds: NULL, or where the time of {outer, inner} layers
+ *  is added. Cannot fail, allocates nothing. */
 void tess_graph_run(const struct tess_graph *graph,
                     const struct tess_batch *batch,
                     struct tess_team *team,
                     float *const *scratch,
                     double seconds[2]);
-
-/** The steps that a stream still holds back, to out [n_tail][out_channels]. Returns how many. */
-int tess_graph_tail(const struct tess_graph *graph, const float *state, float *out);
 
 #endif

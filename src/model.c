@@ -5,18 +5,21 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *metadata(const struct tess_safetensors *file, const char *key, struct tess_why *why)
+static const char *
+metadata(const struct tess_safetensors *file, const char *key, struct tess_why *why)
 {
     const char *value = tess_safetensors_metadata(file, key);
     if (!value) tess_base_fail(why, TESS_E_MODEL, "the metadata has no '%s'", key);
     return value;
 }
 
-static int copy_text(char *out, size_t size, const char *key, const char *value, struct tess_why *why)
+static int
+copy_text(char *out, size_t size, const char *key, const char *value, struct tess_why *why)
 {
     if (!value) return TESS_E_MODEL;
     if (strlen(value) >= size)
-        return tess_base_fail(why, TESS_E_MODEL, "the metadata's '%s' is longer than %zu characters", key, size - 1);
+        return tess_base_fail(why, TESS_E_MODEL,
+                              "the metadata's '%s' is longer than %zu characters", key, size - 1);
     snprintf(out, size, "%s", value);
     return 0;
 }
@@ -30,14 +33,21 @@ static int read_metadata(const struct tess_safetensors *file,
     const char *format = metadata(file, "tessera.format", why);
     if (!format) return TESS_E_MODEL;
     if (strcmp(format, "1"))
-        return tess_base_fail(why, TESS_E_MODEL, "'tessera.format' is '%.16s' instead of '1'", format);
-    int err = copy_text(info->name, sizeof info->name, "tessera.name", metadata(file, "tessera.name", why), why);
-    if (!err) err = copy_text(info->family, sizeof info->family, "tessera.family", metadata(file, "tessera.family", why), why);
-    if (!err) err = copy_text(info->licence, sizeof info->licence, "tessera.licence", metadata(file, "tessera.licence", why), why);
+        return tess_base_fail(why, TESS_E_MODEL, "'tessera.format' is '%.16s' instead of '1'",
+                              format);
+    int err = copy_text(info->name, sizeof info->name, "tessera.name",
+                        metadata(file, "tessera.name", why), why);
+    if (!err)
+        err = copy_text(info->family, sizeof info->family, "tessera.family",
+                        metadata(file, "tessera.family", why), why);
+    if (!err)
+        err = copy_text(info->licence, sizeof info->licence, "tessera.licence",
+                        metadata(file, "tessera.licence", why), why);
     if (err) return err;
     *family = tess_family_find(info->family);
     if (!*family)
-        return tess_base_fail(why, TESS_E_FAMILY, "the family '%s' is not one of this version's", info->family);
+        return tess_base_fail(why, TESS_E_FAMILY, "the family '%s' is not one of this version's",
+                              info->family);
     return 0;
 }
 
@@ -53,12 +63,15 @@ static int describe(const struct tess_safetensors *file,
     if (!err) err = tess_config_finish(&config, why);
     tess_config_close(&config);
     if (!err && strcmp(blueprint->arithmetic, "fp32"))
-        err = tess_base_fail(why, TESS_E_MODEL, "config: the arithmetic '%s' is not one of this version's", blueprint->arithmetic);
+        err = tess_base_fail(why, TESS_E_MODEL,
+                             "config: the arithmetic '%s' is not one of this version's",
+                             blueprint->arithmetic);
     return err;
 }
 
-static int
-load_quantizer(struct tess_model *model, const struct tess_blueprint *b, struct tess_weights *weights)
+static int load_quantizer(struct tess_model *model,
+                          const struct tess_blueprint *b,
+                          struct tess_weights *weights)
 {
     float *entries[TESS_MAX_CODEBOOKS] = {0};
     int err = 0;
@@ -67,16 +80,11 @@ load_quantizer(struct tess_model *model, const struct tess_blueprint *b, struct 
         err = tess_weights_take(weights, b->quantizer[k].tensor, "", 2, dims, &entries[k]);
     }
     if (!err)
-        err = tess_quantizer_create(&model->quantizer,
-                                    b->quantizer,
-                                    b->n_codebooks,
-                                    b->latent_width,
-                                    (const float *const *)entries,
-                                    b->n_entries,
-                                    weights->isa,
-                                    weights->allocator,
-                                    weights->why);
-    for (int k = 0; k < b->n_codebooks; k++) tess_base_free(weights->allocator, entries[k]);
+        err = tess_quantizer_create(&model->quantizer, b->quantizer, b->n_codebooks,
+                                    b->latent_width, (const float *const *)entries, b->n_entries,
+                                    weights->isa, weights->allocator, weights->why);
+    for (int k = 0; k < b->n_codebooks; k++)
+        tess_base_free(weights->allocator, entries[k]);
     return err;
 }
 
@@ -84,21 +92,18 @@ static int
 check_ends(const struct tess_model *model, const struct tess_blueprint *b, struct tess_why *why)
 {
     const struct tess_graph *e = &model->encoder, *d = &model->decoder;
-    if (e->out_channels == b->latent_width && e->out_steps == 1 && e->n_tail == 0 &&
-        d->out_channels == b->channels && d->out_steps == b->hop)
+    if (e->out_channels == b->latent_width && e->out_steps == 1 && d->out_channels == b->channels &&
+        d->out_steps == b->hop)
         return 0;
-    return tess_base_fail(why,
-                          TESS_E_MODEL,
-                          "the networks do not meet: [%d][%d] for a latent of %d, [%d][%d] for a hop of %d",
-                          e->out_steps,
-                          e->out_channels,
-                          b->latent_width,
-                          d->out_steps,
-                          d->out_channels,
-                          b->hop);
+    return tess_base_fail(
+        why, TESS_E_MODEL,
+        "the networks do not meet: [%d][%d] for a latent of %d, [%d][%d] for a hop of %d",
+        e->out_steps, e->out_channels, b->latent_width, d->out_steps, d->out_channels, b->hop);
 }
 
-static void fill_info(struct tess_model *model, const struct tess_blueprint *b, const struct tess_weights *weights)
+static void fill_info(struct tess_model *model,
+                      const struct tess_blueprint *b,
+                      const struct tess_weights *weights)
 {
     struct tess_model_info *info = &model->info;
     double frame_rate = (double)b->sample_rate / b->hop;
@@ -113,9 +118,10 @@ static void fill_info(struct tess_model *model, const struct tess_blueprint *b, 
     info->codebooks_default = b->codebooks_default;
     info->codebooks_legal = b->codebooks_legal;
     info->entries = b->n_entries;
-    info->encode = TESS_LIVE;
-    info->decode = model->decoder.n_tail ? TESS_DELAYED : TESS_LIVE;
-    info->decode_delay = model->decoder.n_tail;
+    info->encode = model->encoder.lag ? TESS_DELAYED : TESS_LIVE;
+    info->decode = model->decoder.lag ? TESS_DELAYED : TESS_LIVE;
+    info->encode_delay = model->encoder.lag * b->hop;
+    info->decode_delay = model->decoder.lag;
     info->parameters = weights->n_parameters;
     info->encode_flops = model->encoder.flops * frame_rate;
     info->decode_flops = model->decoder.flops * frame_rate;
@@ -131,6 +137,7 @@ static int load(struct tess_model *model, struct tess_weights *weights)
     if (!b) return TESS_E_NOMEM;
     err = describe(weights->file, family, b, weights->why);
     model->latent_width = b->latent_width;
+    model->pad_last = b->pad_last;
     if (!err) err = tess_graph_create(&model->encoder, &b->encoder, b->channels, b->hop, weights);
     if (!err) err = load_quantizer(model, b, weights);
     if (!err) err = tess_graph_create(&model->decoder, &b->decoder, b->latent_width, 1, weights);
@@ -157,7 +164,8 @@ static int choose_isa(const struct tess_model_options *options, struct tess_why 
         size_t at = strlen(known);
         snprintf(known + at, sizeof known - at, "%s%s", i ? ", " : "", tess_kernel_name(i));
     }
-    return tess_base_fail(why, TESS_E_UNSUPPORTED, "%s '%.32s': this machine runs %s", from, name, known);
+    return tess_base_fail(why, TESS_E_UNSUPPORTED, "%s '%.32s': this machine runs %s", from, name,
+                          known);
 }
 
 static int open_file(struct tess_model **out,
@@ -169,7 +177,8 @@ static int open_file(struct tess_model **out,
     struct tess_model *model = tess_base_alloc(allocator, sizeof *model);
     if (!model) return tess_base_fail(why, TESS_E_NOMEM, "out of memory");
     model->allocator = *allocator;
-    struct tess_weights weights = {.file = file, .allocator = allocator, .isa = (enum tess_isa)isa, .why = why};
+    struct tess_weights weights = {
+        .file = file, .allocator = allocator, .isa = (enum tess_isa)isa, .why = why};
     int err = load(model, &weights);
     if (err == TESS_E_NOMEM) tess_base_fail(why, err, "out of memory");
     if (err)
@@ -240,6 +249,7 @@ int tess_model_get_info(const struct tess_model *model, struct tess_model_info *
 int tess_model_codebooks(const struct tess_model *model, int n)
 {
     if (n == 0) n = model->info.codebooks_default;
-    if (n < 1 || n > TESS_MAX_CODEBOOKS || !(model->info.codebooks_legal >> (n - 1) & 1)) return TESS_E_ARGUMENT;
+    if (n < 1 || n > TESS_MAX_CODEBOOKS || !(model->info.codebooks_legal >> (n - 1) & 1))
+        return TESS_E_ARGUMENT;
     return n;
 }

@@ -8,6 +8,7 @@
 struct tess_model {
     struct tess_model_info info;
     int latent_width;
+    int pad_last; /* a last partial hop is filled with zeros before the encoder sees it */
     struct tess_graph encoder, decoder;
     struct tess_quantizer quantizer;
     struct tess_allocator allocator;

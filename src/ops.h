@@ -18,11 +18,25 @@ struct tess_ops {
     /** Layer norm over the channels, biased variance: (x - mean) / sqrt(var + eps) scale + shift.
      *  Sums go into 16 partial sums, channel c to sum c mod 16, which are then folded 8, 4, 2, 1.
      *  Source: arXiv:1607.06450, equation 3. */
-    void (*norm)(
-        const float *x, const float *scale, const float *shift, float eps, float *out, int channels);
+    void (*norm)(const float *x,
+                 const float *scale,
+                 const float *shift,
+                 float eps,
+                 float *out,
+                 int channels);
 
     /** GELU in its tanh form, n values. Source: arXiv:1606.08415, section 2. */
     void (*gelu)(const float *x, float *out, int n);
+
+    /** x > 0 ? x : e^x - 1, n values. Source: arXiv:1511.07289, equation 15. */
+    void (*elu)(const float *x, float *out, int n);
+
+    /** out[c] = a[c] + b[c]. */
+    void (*add)(const float *a, const float *b, float *out, int channels);
+
+    /** One step of an LSTM: gates [4][C] (i, f, g, o) = from_x + from_h; c = sig(f) c + sig(i)
+     *  tanh(g); h = sig(o) tanh(c). c and h [C] are updated in place. */
+    void (*lstm)(const float *from_x, const float *from_h, float *c, float *h, int channels);
 
     /** out[c] = fma(gain[c], y[c], h[c]). */
     void (*scaled_add)(const float *h, const float *gain, const float *y, float *out, int channels);
@@ -33,16 +47,16 @@ struct tess_ops {
      *  that no finite sample overflows or meets a subnormal. out is another buffer. */
     void (*log_phase)(const float *spectrum, int n_bins, int n_phase, float *out);
 
-    /** o [2 n_bins] to S [2][n_bins]: e^min(o[f], 6) (cos p + i sin p), p = o[n_bins + f]. The
+    /** o [2 n_bins] to S [2][n_bins]: e^min(o[f], most) (cos p + i sin p), p = o[n_bins + f]. The
      *  magnitude is at least e^-60: no subnormals. out is another buffer. */
-    void (*polar)(const float *o, int n_bins, float *out);
+    void (*polar)(const float *o, int n_bins, float most, float *out);
 };
 
 /** The operators of an instruction set that this build has. */
 const struct tess_ops *tess_ops(enum tess_isa isa);
 
-/** The plain C twins. depthwise, norm and scaled_add give the kernels' bits; gelu, log_phase and
- *  polar are computed in double with libm, which the kernels approximate (tests/test_ops.c). */
+/** The plain C twins. depthwise, norm, add and scaled_add give the kernels' bits; gelu, elu, lstm,
+ *  log_phase and polar are computed in double with libm, which the kernels approximate (tests/test_ops.c). */
 const struct tess_ops *tess_ops_ref(void);
 
 #endif

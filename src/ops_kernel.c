@@ -12,7 +12,8 @@ static void depthwise(
         int n = channels - c;
         vf acc = vf_load_n(bias + c, n);
         for (int i = 0; i < k; i++)
-            acc = vf_fma(vf_load_n(w + (size_t)i * (size_t)channels + c, n), vf_load_n(in[i] + c, n), acc);
+            acc = vf_fma(vf_load_n(w + (size_t)i * (size_t)channels + c, n),
+                         vf_load_n(in[i] + c, n), acc);
         vf_store_n(out + c, acc, n);
     }
 }
@@ -24,12 +25,13 @@ static float fold(const vf sums[VECTORS])
     float s[PARTS];
     memcpy(s, sums, sizeof s);
     for (int half = PARTS / 2; half > 0; half /= 2)
-        for (int i = 0; i < half; i++) s[i] += s[i + half];
+        for (int i = 0; i < half; i++)
+            s[i] += s[i + half];
     return s[0];
 }
 
-static void norm(
-    const float *x, const float *scale, const float *shift, float eps, float *out, int channels)
+static void
+norm(const float *x, const float *scale, const float *shift, float eps, float *out, int channels)
 {
     const float count = (float)channels;
     vf sums[VECTORS] = {0};
@@ -44,7 +46,8 @@ static void norm(
         for (int v = 0; v < VECTORS; v++) {
             int at = c + v * TESS_LANES, n = channels - at;
             /* a lane past the end would add mean^2: it reads the mean instead of a channel */
-            vf d = n >= TESS_LANES ? vf_load(x + at) - mean : vf_load_n(x + at, n) - vf_load_n((const float *)&mean, n);
+            vf d = n >= TESS_LANES ? vf_load(x + at) - mean
+                                   : vf_load_n(x + at, n) - vf_load_n((const float *)&mean, n);
             squares[v] = vf_fma(d, d, squares[v]);
         }
     const vf rate = vf_set(1.0f / sqrtf(fold(squares) / count + eps));
@@ -61,14 +64,44 @@ static void gelu(const float *x, float *out, int n)
         vf_store_n(out + i, vf_gelu_tanh(vf_load_n(x + i, n - i)), n - i);
 }
 
-static void
-scaled_add(const float *h, const float *gain, const float *y, float *out, int channels)
+static void scaled_add(const float *h, const float *gain, const float *y, float *out, int channels)
 {
     for (int c = 0; c < channels; c += TESS_LANES) {
         int n = channels - c;
         vf_store_n(out + c,
-                   vf_fma(vf_load_n(gain + c, n), vf_load_n(y + c, n), vf_load_n(h + c, n)),
-                   n);
+                   vf_fma(vf_load_n(gain + c, n), vf_load_n(y + c, n), vf_load_n(h + c, n)), n);
+    }
+}
+
+static void elu(const float *x, float *out, int n)
+{
+    for (int i = 0; i < n; i += TESS_LANES) {
+        vf v = vf_load_n(x + i, n - i), zero = vf_set(0.0f);
+        vf below = vf_exp(vf_min(v, zero)) - vf_set(1.0f);
+        vf_store_n(out + i, vf_select(vf_less(zero, v), v, below), n - i);
+    }
+}
+
+static void add(const float *a, const float *b, float *out, int channels)
+{
+    for (int c = 0; c < channels; c += TESS_LANES) {
+        int n = channels - c;
+        vf_store_n(out + c, vf_load_n(a + c, n) + vf_load_n(b + c, n), n);
+    }
+}
+
+static void lstm(const float *from_x, const float *from_h, float *c, float *h, int channels)
+{
+    for (int i = 0; i < channels; i += TESS_LANES) {
+        const int n = channels - i;
+        vf gate[4];
+        for (int g = 0; g < 4; g++)
+            gate[g] =
+                vf_load_n(from_x + g * channels + i, n) + vf_load_n(from_h + g * channels + i, n);
+        vf keep = vf_sigmoid(gate[1]) * vf_load_n(c + i, n);
+        vf cell = vf_fma(vf_sigmoid(gate[0]), vf_tanh(gate[2]), keep);
+        vf_store_n(c + i, cell, n);
+        vf_store_n(h + i, vf_sigmoid(gate[3]) * vf_tanh(cell), n);
     }
 }
 
@@ -95,13 +128,13 @@ static void log_phase(const float *spectrum, int n_bins, int n_phase, float *out
     }
 }
 
-static void polar(const float *o, int n_bins, float *out)
+static void polar(const float *o, int n_bins, float most, float *out)
 {
     for (int f = 0; f < n_bins; f += TESS_LANES) {
         int n = n_bins - f;
         vf sine, cosine;
         vf_sincos(vf_load_n(o + n_bins + f, n), &sine, &cosine);
-        vf size = vf_exp(vf_max(vf_min(vf_load_n(o + f, n), vf_set(6.0f)), vf_set(-60.0f)));
+        vf size = vf_exp(vf_max(vf_min(vf_load_n(o + f, n), vf_set(most)), vf_set(-60.0f)));
         vf_store_n(out + f, size * cosine, n);
         vf_store_n(out + n_bins + f, size * sine, n);
     }
@@ -113,6 +146,9 @@ const struct tess_ops *TESS_KERNEL(tess_ops_kernel)(void)
         .depthwise = depthwise,
         .norm = norm,
         .gelu = gelu,
+        .elu = elu,
+        .add = add,
+        .lstm = lstm,
         .scaled_add = scaled_add,
         .log_phase = log_phase,
         .polar = polar,

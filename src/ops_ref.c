@@ -9,27 +9,31 @@ static void depthwise(
 {
     for (int c = 0; c < channels; c++) {
         out[c] = bias[c];
-        for (int i = 0; i < k; i++) out[c] = fmaf(w[i * channels + c], in[i][c], out[c]);
+        for (int i = 0; i < k; i++)
+            out[c] = fmaf(w[i * channels + c], in[i][c], out[c]);
     }
 }
 
 static float fold(float sums[16])
 {
     for (int half = 8; half > 0; half /= 2)
-        for (int i = 0; i < half; i++) sums[i] += sums[i + half];
+        for (int i = 0; i < half; i++)
+            sums[i] += sums[i + half];
     return sums[0];
 }
 
-static void norm(
-    const float *x, const float *scale, const float *shift, float eps, float *out, int channels)
+static void
+norm(const float *x, const float *scale, const float *shift, float eps, float *out, int channels)
 {
     float sums[16] = {0}, squares[16] = {0};
-    for (int c = 0; c < channels; c++) sums[c % 16] += x[c];
+    for (int c = 0; c < channels; c++)
+        sums[c % 16] += x[c];
     float mean = fold(sums) / (float)channels;
     for (int c = 0; c < channels; c++)
         squares[c % 16] = fmaf(x[c] - mean, x[c] - mean, squares[c % 16]);
     float rate = 1.0f / sqrtf(fold(squares) / (float)channels + eps);
-    for (int c = 0; c < channels; c++) out[c] = fmaf((x[c] - mean) * rate, scale[c], shift[c]);
+    for (int c = 0; c < channels; c++)
+        out[c] = fmaf((x[c] - mean) * rate, scale[c], shift[c]);
 }
 
 static void gelu(const float *x, float *out, int n)
@@ -40,10 +44,39 @@ static void gelu(const float *x, float *out, int n)
     }
 }
 
-static void
-scaled_add(const float *h, const float *gain, const float *y, float *out, int channels)
+static void scaled_add(const float *h, const float *gain, const float *y, float *out, int channels)
 {
-    for (int c = 0; c < channels; c++) out[c] = fmaf(gain[c], y[c], h[c]);
+    for (int c = 0; c < channels; c++)
+        out[c] = fmaf(gain[c], y[c], h[c]);
+}
+
+static void elu(const float *x, float *out, int n)
+{
+    for (int i = 0; i < n; i++)
+        out[i] = x[i] > 0.0f ? x[i] : (float)expm1((double)x[i]);
+}
+
+static void add(const float *a, const float *b, float *out, int channels)
+{
+    for (int c = 0; c < channels; c++)
+        out[c] = a[c] + b[c];
+}
+
+static double sigmoid(double x)
+{
+    return 1.0 / (1.0 + exp(-x));
+}
+
+static void lstm(const float *from_x, const float *from_h, float *c, float *h, int channels)
+{
+    for (int i = 0; i < channels; i++) {
+        double gate[4];
+        for (int g = 0; g < 4; g++)
+            gate[g] = (double)from_x[g * channels + i] + (double)from_h[g * channels + i];
+        double cell = sigmoid(gate[1]) * (double)c[i] + sigmoid(gate[0]) * tanh(gate[2]);
+        c[i] = (float)cell;
+        h[i] = (float)(sigmoid(gate[3]) * tanh(cell));
+    }
 }
 
 static double tame(float x)
@@ -64,10 +97,10 @@ static void log_phase(const float *spectrum, int n_bins, int n_phase, float *out
     }
 }
 
-static void polar(const float *o, int n_bins, float *out)
+static void polar(const float *o, int n_bins, float most, float *out)
 {
     for (int f = 0; f < n_bins; f++) {
-        double size = exp(fmax(fmin((double)o[f], 6.0), -60.0)), p = (double)o[n_bins + f];
+        double size = exp(fmax(fmin((double)o[f], (double)most), -60.0)), p = (double)o[n_bins + f];
         out[f] = (float)(size * cos(p));
         out[n_bins + f] = (float)(size * sin(p));
     }
@@ -79,6 +112,9 @@ const struct tess_ops *tess_ops_ref(void)
         .depthwise = depthwise,
         .norm = norm,
         .gelu = gelu,
+        .elu = elu,
+        .add = add,
+        .lstm = lstm,
         .scaled_add = scaled_add,
         .log_phase = log_phase,
         .polar = polar,

@@ -77,6 +77,27 @@ static inline void vf_sincos(vf x, vf *sine, vf *cosine)
     *cosine = vi_floats(vf_bits(vf_select(odd, s, c)) ^ cosine_sign);
 }
 
+/* 1 / (1 + e^-x); absolute error 1.8e-7. */
+static inline vf vf_sigmoid(vf x)
+{
+    return vf_set(1.0f) / (vf_set(1.0f) + vf_exp(-x));
+}
+
+/* tanh x = 1 - 2 / (1 + e^2x) for large |x|, an odd polynomial near 0, where that would cancel;
+ * absolute error 1.8e-7. */
+static inline vf vf_tanh(vf x)
+{
+    vf square = x * x;
+    vf p = vf_set(-5.70498872745e-3f);
+    p = vf_fma(p, square, vf_set(2.06390887954e-2f));
+    p = vf_fma(p, square, vf_set(-5.37397155531e-2f));
+    p = vf_fma(p, square, vf_set(1.33314422036e-1f));
+    p = vf_fma(p, square, vf_set(-3.33332819422e-1f));
+    vf near = vf_fma(p * square, x, x);
+    vf far = vf_set(1.0f) - vf_set(2.0f) / (vf_set(1.0f) + vf_exp(x + x));
+    return vf_select(vf_less(square, vf_set(0.390625f)), near, far);
+}
+
 /* GELU, tanh form: 0.5 x (1 + tanh u) = x / (1 + e^(-2u)), u = 0.7978845608 (x + 0.044715 x^3);
  * absolute error 1.25e-7 |x|. */
 static inline vf vf_gelu_tanh(vf x)

@@ -8,15 +8,15 @@ static uint64_t tag(const struct tess_model *model, enum tess_direction directio
     return (tess_le64(model->info.sha256) & ~UINT64_C(1)) | (uint64_t)direction;
 }
 
-static size_t pending_floats(int hop, int channels, enum tess_direction direction)
+static int pending_floats(const struct tess_model *model, enum tess_direction direction)
 {
-    return direction == TESS_ENCODE ? (size_t)hop * (size_t)channels : 0;
+    return direction == TESS_ENCODE ? model->info.hop * model->info.channels : 0;
 }
 
 size_t tess_stream_size(const struct tess_model *model, enum tess_direction direction)
 {
     const struct tess_graph *graph = direction == TESS_ENCODE ? &model->encoder : &model->decoder;
-    size_t floats = pending_floats(model->info.hop, model->info.channels, direction) + graph->n_state;
+    size_t floats = (size_t)pending_floats(model, direction) + graph->n_state;
     return sizeof(struct tess_stream) + floats * sizeof(float);
 }
 
@@ -35,17 +35,16 @@ int tess_stream_init(struct tess_stream *stream,
     stream->codebooks = codebooks;
     stream->hop = model->info.hop;
     stream->channels = model->info.channels;
-    stream->tail = direction == TESS_DECODE ? model->decoder.n_tail : 0;
-    stream->n_skip = stream->tail;
+    stream->lag = direction == TESS_ENCODE ? model->encoder.lag : model->decoder.lag;
+    stream->n_data = pending_floats(model, direction);
     return 0;
 }
 
 void tess_stream_reset(struct tess_stream *stream)
 {
     memset(stream + 1, 0, stream->n_bytes - sizeof *stream);
-    stream->n_frames = 0;
+    stream->n_in = stream->n_out = 0;
     stream->n_pending = stream->ended = 0;
-    stream->n_skip = stream->tail;
 }
 
 int tess_stream_check(const struct tess_stream *stream,
@@ -54,9 +53,4 @@ int tess_stream_check(const struct tess_stream *stream,
 {
     if (stream->model != tag(model, direction)) return TESS_E_MISMATCH;
     return stream->ended ? TESS_E_ENDED : 0;
-}
-
-float *tess_stream_state(struct tess_stream *stream, enum tess_direction direction)
-{
-    return tess_stream_data(stream) + pending_floats(stream->hop, stream->channels, direction);
 }

@@ -1,6 +1,5 @@
 /* What an encoder and a decoder have in common: one flat block of bytes, a head of integers and then
- * floats. The head's fields and all floats are a function of what the stream has been given, not of
- * how it was split. */
+ * floats. All of it is a function of what the stream has been given, not of how that was split. */
 #ifndef TESS_STREAM_H
 #define TESS_STREAM_H
 
@@ -9,18 +8,19 @@
 enum tess_direction { TESS_ENCODE, TESS_DECODE };
 
 struct tess_stream {
-    uint64_t model;     /* the model's fingerprint, its last bit the direction */
-    uint64_t n_bytes;   /* of the whole block */
-    uint64_t n_frames;  /* frames that have passed */
-    int32_t codebooks;  /* K */
-    int32_t hop;        /* samples a frame */
+    uint64_t model;    /* the model's fingerprint, its last bit the direction */
+    uint64_t n_bytes;  /* of the whole block */
+    uint64_t n_in;     /* frames that have gone into the network */
+    uint64_t n_out;    /* frames (encoder) or samples (decoder) that have come out of it */
+    int32_t codebooks; /* K */
+    int32_t hop;       /* samples a frame */
     int32_t channels;
-    int32_t n_pending;  /* encoder: samples waiting for their hop to fill up */
-    int32_t n_skip;     /* decoder: samples before the recording's start, still to be dropped */
-    int32_t tail;       /* decoder: samples held back until the end */
+    int32_t lag;       /* frames or samples that the network may hold back until the end */
+    int32_t n_pending; /* encoder: samples waiting for their hop to fill up */
+    int32_t n_data;    /* floats of pending samples that stand before the network's state */
     int32_t ended;
     int32_t unused;
-    /* then floats. Encoder: [hop][channels] pending samples; both: the graph's state */
+    /* then floats. Encoder: [hop][channels] pending samples; both: the network's state */
 };
 
 struct tess_encoder {
@@ -31,10 +31,16 @@ struct tess_decoder {
     struct tess_stream stream;
 };
 
-/** The floats behind the head. */
-static inline float *tess_stream_data(struct tess_stream *stream)
+/** The floats behind the head: pending samples. */
+static inline float *tess_stream_pending(struct tess_stream *stream)
 {
     return (float *)(stream + 1);
+}
+
+/** The network's part of the block. */
+static inline float *tess_stream_state(struct tess_stream *stream)
+{
+    return tess_stream_pending(stream) + stream->n_data;
 }
 
 size_t tess_stream_size(const struct tess_model *model, enum tess_direction direction);
@@ -48,8 +54,5 @@ void tess_stream_reset(struct tess_stream *stream);
 int tess_stream_check(const struct tess_stream *stream,
                       const struct tess_model *model,
                       enum tess_direction direction);
-
-/** The graph's part of the block. */
-float *tess_stream_state(struct tess_stream *stream, enum tess_direction direction);
 
 #endif

@@ -61,7 +61,8 @@ void tess_team_run(struct tess_team *team, int n_rows, tess_team_task *task, voi
 /* Ends a team whose first n helpers have returned or are about to. */
 static void release(struct tess_team *team, int n_helpers)
 {
-    for (int i = 0; i < n_helpers; i++) pthread_join(team->helpers[i].thread, NULL);
+    for (int i = 0; i < n_helpers; i++)
+        pthread_join(team->helpers[i].thread, NULL);
     if (team->n_threads > 1) pthread_barrier_destroy(&team->barrier);
     pthread_mutex_destroy(&team->gate);
     tess_base_free(&team->allocator, team);
@@ -90,7 +91,8 @@ int tess_team_create(struct tess_team **out, int n_threads, const struct tess_al
     team->n_threads = n_threads;
     int n = 0;
     pthread_mutex_lock(&team->gate);
-    while (n < n_helpers && !start(team, n)) n++;
+    while (n < n_helpers && !start(team, n))
+        n++;
     team->complete = n == n_helpers;
     pthread_mutex_unlock(&team->gate);
     if (n < n_helpers) {

@@ -9,7 +9,9 @@ struct tess_team;
 enum { TESS_MAX_THREADS = 64 };
 
 /** n_threads 1..64, the caller's among them; the others sleep between runs. Errors: NOMEM. */
-int tess_team_create(struct tess_team **team, int n_threads, const struct tess_allocator *allocator);
+int tess_team_create(struct tess_team **team,
+                     int n_threads,
+                     const struct tess_allocator *allocator);
 void tess_team_destroy(struct tess_team *team);
 
 /** Calls task(ctx, team, i, n_threads) on every thread, i = 0 on the caller's, and returns when all

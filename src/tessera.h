@@ -116,20 +116,20 @@ struct tess_model_info {
     char name[64];
     char family[32];
     char licence[64];
-    char arithmetic[16]; /**< "fp32" */
-    char kernel[16];     /**< the kernels in use, a tess_kernel_name */
+    char arithmetic[16];      /**< "fp32" */
+    char kernel[16];          /**< the kernels in use, a tess_kernel_name */
     unsigned char sha256[32]; /**< of the file; its first 8 bytes are the fingerprint in .tess */
-    int sample_rate;     /**< Hz */
-    int channels;        /**< PCM is [N][channels], interleaved */
-    int hop;             /**< samples a frame */
-    int codebooks;       /**< K at full rate: columns of a frame's codes */
+    int sample_rate;          /**< Hz */
+    int channels;             /**< PCM is [N][channels], interleaved */
+    int hop;                  /**< samples a frame */
+    int codebooks;            /**< K at full rate: columns of a frame's codes */
     int codebooks_default;
     uint64_t codebooks_legal; /**< bit K-1 is set where K columns are a rate of this model */
-    int entries;         /**< codes run from code_min to code_min + entries - 1 */
-    int code_min;        /**< 0; below 0 the uint16_t codes are to be read as int16_t */
+    int entries;              /**< codes run from code_min to code_min + entries - 1 */
+    int code_min;             /**< 0; below 0 the uint16_t codes are to be read as int16_t */
     enum tess_capability encode, decode;
-    int encode_delay;    /**< samples a code waits for after the end of its hop */
-    int decode_delay;    /**< samples a decoder holds back until later frames or the end */
+    int encode_delay; /**< samples a code waits for after the end of its hop */
+    int decode_delay; /**< samples a decoder holds back until later frames or the end */
     uint64_t parameters;
     double encode_flops, decode_flops; /**< of the matrix products, a second of audio */
 };
@@ -165,7 +165,7 @@ struct tess_worker;
 /** Set `size` to sizeof(struct tess_worker_options) and what you do not care for to zero. */
 struct tess_worker_options {
     size_t size;
-    int threads;     /**< threads that share a call's work, the caller's included; 0 = 1, at most 64 */
+    int threads; /**< threads that share a call's work, the caller's included; 0 = 1, at most 64 */
     int max_streams; /**< streams a call may name; 0 = 1, at most 1024 */
     int profile;     /**< not 0: measure the time of each stage (tess_worker_get_profile) */
 };
@@ -189,7 +189,8 @@ struct tess_profile {
     double decoder;   /**< latents to spectra */
     double synthesis; /**< spectra to samples */
 };
-TESS_API void tess_worker_get_profile(const struct tess_worker *worker, struct tess_profile *profile);
+TESS_API void tess_worker_get_profile(const struct tess_worker *worker,
+                                      struct tess_profile *profile);
 
 /* ---- streams ----------------------------------------------------------------------------- */
 
@@ -232,9 +233,9 @@ struct tess_encode_job {
     struct tess_encoder *encoder; /**< each stream at most once in a call */
     const float *pcm;             /**< [n_samples][channels], any number, finite */
     size_t n_samples;
-    int end;         /**< not 0: these are the last samples; a partial hop is filled with zeros */
-    uint16_t *codes; /**< [capacity][K], borrowed for the call */
-    size_t capacity; /**< frames that fit */
+    int end;          /**< not 0: these are the last samples; a partial hop is filled with zeros */
+    uint16_t *codes;  /**< [capacity][K], borrowed for the call */
+    size_t capacity;  /**< frames that fit */
     int64_t n_frames; /**< out: frames written */
     int error;        /**< out: 0, or NONFINITE, SPACE, ENDED, MISMATCH: nothing was consumed */
 };
@@ -323,14 +324,13 @@ TESS_API size_t tess_resampler_bound(const struct tess_resampler *resampler, siz
  *  All of `in` is consumed. After n samples in all and the flush, exactly
  *  ceil(n * rate_out / rate_in) have come out, aligned with the input (no delay to remove).
  *  Errors: SPACE (capacity below tess_resampler_bound; nothing consumed), ENDED. */
-TESS_API int64_t tess_resampler_push(struct tess_resampler *resampler,
-                                     const float *in,
-                                     size_t n_in,
-                                     float *out,
-                                     size_t capacity);
+TESS_API int64_t tess_resampler_push(
+    struct tess_resampler *resampler, const float *in, size_t n_in, float *out, size_t capacity);
 
 /** Ends the stream: call it until it returns 0. Then a reset makes it new. */
-TESS_API int64_t tess_resampler_flush(struct tess_resampler *resampler, float *out, size_t capacity);
+TESS_API int64_t tess_resampler_flush(struct tess_resampler *resampler,
+                                      float *out,
+                                      size_t capacity);
 TESS_API void tess_resampler_reset(struct tess_resampler *resampler);
 
 /* ---- ring -------------------------------------------------------------------------------- */
@@ -340,9 +340,8 @@ struct tess_ring;
 /** A queue of samples between one writing and one reading thread: no locks, no allocation, no
  *  system call after creation, so the writer may be an audio callback. `capacity` samples fit at
  *  least (rounded up to a power of two). Errors: ARGUMENT, NOMEM. */
-TESS_API int tess_ring_create(struct tess_ring **ring,
-                              size_t capacity,
-                              const struct tess_allocator *allocator);
+TESS_API int
+tess_ring_create(struct tess_ring **ring, size_t capacity, const struct tess_allocator *allocator);
 TESS_API void tess_ring_destroy(struct tess_ring *ring);
 
 /** The writer's call: copies up to n samples in, returns how many fitted. Never waits. */
@@ -382,10 +381,10 @@ struct tess_file_info {
     int entries;                  /**< codes run from code_min to code_min + entries - 1 */
     int code_min;
     int channels;
-    int source_rate;              /**< Hz, of what was encoded */
-    int64_t n_source;             /**< samples per channel of the source; -1 = see the trailer */
+    int source_rate;  /**< Hz, of what was encoded */
+    int64_t n_source; /**< samples per channel of the source; -1 = see the trailer */
     int n_tags;
-    const struct tess_tag *tags;  /**< in a reader's info they live as long as the reader */
+    const struct tess_tag *tags; /**< in a reader's info they live as long as the reader */
 };
 
 struct tess_writer;

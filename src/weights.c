@@ -21,17 +21,17 @@ int tess_weights_take(struct tess_weights *weights,
     snprintf(full, sizeof full, "%s%s", name, suffix);
     *out = NULL;
     struct tess_tensor *tensor = tess_safetensors_find(weights->file, full);
-    if (!tensor)
-        return tess_base_fail(weights->why, TESS_E_MODEL, "tensor '%s' is missing", full);
+    if (!tensor) return tess_base_fail(weights->why, TESS_E_MODEL, "tensor '%s' is missing", full);
     if (tensor->used)
         return tess_base_fail(weights->why, TESS_E_MODEL, "tensor '%s' is wanted twice", full);
     int same = tensor->rank == rank;
-    for (int i = 0; same && i < rank; i++) same = tensor->dims[i] == dims[i];
+    for (int i = 0; same && i < rank; i++)
+        same = tensor->dims[i] == dims[i];
     if (!same) {
         shape_text(want, sizeof want, rank, dims);
         shape_text(have, sizeof have, tensor->rank, tensor->dims);
-        return tess_base_fail(
-            weights->why, TESS_E_MODEL, "tensor '%s' has the shape %s instead of %s", full, have, want);
+        return tess_base_fail(weights->why, TESS_E_MODEL,
+                              "tensor '%s' has the shape %s instead of %s", full, have, want);
     }
     tensor->used = 1;
     float *values = tess_base_alloc(weights->allocator, tensor->n_elements * sizeof *values);
@@ -50,8 +50,7 @@ int tess_weights_finish(const struct tess_weights *weights)
 {
     for (int i = 0; i < weights->file->n_tensors; i++)
         if (!weights->file->tensors[i].used)
-            return tess_base_fail(weights->why,
-                                  TESS_E_MODEL,
+            return tess_base_fail(weights->why, TESS_E_MODEL,
                                   "tensor '%s' is not one of this family's",
                                   weights->file->tensors[i].name);
     return 0;

@@ -9,14 +9,13 @@ static size_t larger(size_t a, size_t b)
     return a > b ? a : b;
 }
 
-/* The encoder's and the decoder's slots share memory: a worker runs one at a time. The decoder's
- * tail goes through its output slot too. */
+/* The encoder's and the decoder's slots share memory: a worker runs one at a time. */
 static int alloc_slots(struct tess_worker *w)
 {
     const struct tess_graph *e = &w->model->encoder, *d = &w->model->decoder;
     for (int i = 0; i < TESS_MAX_SLOTS; i++) {
-        size_t floats = larger(e->slot_floats[i], d->slot_floats[i]) * TESS_BATCH_FRAMES;
-        if (i == d->out_slot) floats = larger(floats, (size_t)d->n_tail * (size_t)d->out_channels);
+        size_t floats = larger(e->slot_frame[i], d->slot_frame[i]) * TESS_BATCH_FRAMES +
+                        larger(e->slot_lag[i], d->slot_lag[i]) * (size_t)w->max_streams;
         if (!floats) continue;
         w->batch.slots[i] = tess_base_alloc(&w->allocator, floats * sizeof(float));
         if (!w->batch.slots[i]) return TESS_E_NOMEM;
@@ -37,15 +36,23 @@ static int alloc_scratch(struct tess_worker *w, int n_threads)
 
 static int alloc_lists(struct tess_worker *w)
 {
-    size_t n = (size_t)w->max_streams;
-    w->start = tess_base_alloc(&w->allocator, (n + 1) * sizeof *w->start);
+    const size_t n = (size_t)w->max_streams;
+    const size_t n_points =
+        larger((size_t)w->model->encoder.n_layers, (size_t)w->model->decoder.n_layers) + 1;
+    w->start =
+        tess_base_alloc(&w->allocator, n_points * (sizeof *w->start + (n + 1) * sizeof **w->start));
     w->states = tess_base_alloc(&w->allocator, n * sizeof *w->states);
+    w->last = tess_base_alloc(&w->allocator, n * sizeof *w->last);
     w->jobs = tess_base_alloc(&w->allocator, n * sizeof *w->jobs);
-    w->done = tess_base_alloc(&w->allocator, n * sizeof *w->done);
-    w->total = tess_base_alloc(&w->allocator, n * sizeof *w->total);
+    w->progress = tess_base_alloc(&w->allocator, n * sizeof *w->progress);
+    if (!w->start || !w->states || !w->last || !w->jobs || !w->progress) return TESS_E_NOMEM;
+    int *lists = (int *)(void *)(w->start + n_points);
+    for (size_t i = 0; i < n_points; i++)
+        w->start[i] = lists + i * (n + 1);
     w->batch.start = w->start;
     w->batch.states = w->states;
-    return w->start && w->states && w->jobs && w->done && w->total ? 0 : TESS_E_NOMEM;
+    w->batch.last = w->last;
+    return 0;
 }
 
 int tess_worker_create(struct tess_worker **out,
@@ -82,13 +89,15 @@ void tess_worker_destroy(struct tess_worker *w)
     if (!w) return;
     struct tess_allocator allocator = w->allocator;
     tess_team_destroy(w->team);
-    for (int i = 0; i < TESS_MAX_SLOTS; i++) tess_base_free(&allocator, w->batch.slots[i]);
-    for (int i = 0; i < TESS_MAX_THREADS; i++) tess_base_free(&allocator, w->scratch[i]);
+    for (int i = 0; i < TESS_MAX_SLOTS; i++)
+        tess_base_free(&allocator, w->batch.slots[i]);
+    for (int i = 0; i < TESS_MAX_THREADS; i++)
+        tess_base_free(&allocator, w->scratch[i]);
     tess_base_free(&allocator, w->start);
     tess_base_free(&allocator, w->states);
+    tess_base_free(&allocator, w->last);
     tess_base_free(&allocator, w->jobs);
-    tess_base_free(&allocator, w->done);
-    tess_base_free(&allocator, w->total);
+    tess_base_free(&allocator, w->progress);
     tess_base_free(&allocator, w);
 }
 
@@ -106,22 +115,30 @@ double tess_worker_clock(const struct tess_worker *worker)
 }
 
 int tess_worker_next(struct tess_worker *w,
+                     const struct tess_graph *graph,
+                     int rows_a_frame,
                      struct tess_stream *(*stream_of)(void *jobs, int j),
                      void *jobs,
-                     int n_jobs,
-                     enum tess_direction direction)
+                     int n_jobs)
 {
     int n = 0, frames = 0;
+    w->start[0][0] = 0;
     for (int j = 0; j < n_jobs && frames < TESS_BATCH_FRAMES; j++) {
-        int64_t left = w->total[j] - w->done[j];
-        if (left <= 0) continue;
-        int room = TESS_BATCH_FRAMES - frames;
+        struct tess_progress *p = &w->progress[j];
+        int64_t rows = p->total - p->done,
+                most = (int64_t)(TESS_BATCH_FRAMES - frames) * rows_a_frame;
+        if (rows == 0 && !p->ends) continue;
+        if (rows > most) rows = most;
+        p->done += rows;
         w->jobs[n] = j;
-        w->states[n] = tess_stream_state(stream_of(jobs, j), direction);
-        w->start[n++] = frames;
-        frames += left < room ? (int)left : room;
+        w->states[n] = tess_stream_state(stream_of(jobs, j));
+        w->last[n] = p->ends && p->done == p->total;
+        if (w->last[n]) p->ends = 0;
+        w->start[0][n + 1] = w->start[0][n] + (int)rows;
+        frames += (int)((rows + rows_a_frame - 1) / rows_a_frame);
+        n++;
     }
-    w->start[n] = frames;
     w->batch.n_streams = n;
-    return frames;
+    tess_graph_lay_out(graph, &w->batch);
+    return n;
 }

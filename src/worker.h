@@ -15,22 +15,32 @@ struct tess_worker {
     int profile;
     struct tess_profile times;
     struct tess_batch batch;
-    int *start;          /* [max_streams + 1], the batch's */
-    float **states;      /* [max_streams], the batch's */
-    int *jobs;           /* [max_streams] the job that each of the batch's streams is */
-    int64_t *done;       /* [max_streams] frames that each job has behind it in this call */
-    int64_t *total;      /* [max_streams] frames that each job gives or takes in this call */
+    /* the batch's lists: rows at each point of the network, states, which streams end */
+    int **start;
+    float **states;
+    unsigned char *last;
+    /* [max_streams] of the current call */
+    int *jobs;                      /* the job that each of the batch's streams is */
+    struct tess_progress *progress; /* of each job */
     float *scratch[TESS_MAX_THREADS];
     struct tess_allocator allocator;
 };
 
-/** Fills the batch with the next frames of the jobs that have any left, at most
- *  TESS_BATCH_FRAMES. stream_of(jobs, j) is job j's stream. Returns the number of frames. */
+/* How far a job of the current call is. Rows are of the network's input: samples or frames. */
+struct tess_progress {
+    int64_t done, total; /* input rows */
+    int ends;            /* the stream's end is still to be run */
+};
+
+/** Fills the batch (start[0], states, last) with the next rows of the jobs that have any left or
+ *  are to end, at most TESS_BATCH_FRAMES frames of rows_a_frame rows in all, and lays it out.
+ *  stream_of(jobs, j) is job j's stream. Marks them as done. Returns the number of streams. */
 int tess_worker_next(struct tess_worker *worker,
+                     const struct tess_graph *graph,
+                     int rows_a_frame,
                      struct tess_stream *(*stream_of)(void *jobs, int j),
                      void *jobs,
-                     int n_jobs,
-                     enum tess_direction direction);
+                     int n_jobs);
 
 /** Seconds since some start if the worker is profiling, else 0. */
 double tess_worker_clock(const struct tess_worker *worker);

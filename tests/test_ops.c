@@ -121,6 +121,24 @@ static void scaled_add(const struct tess_ops *ops, int channels)
     free(want);
 }
 
+static void add(const struct tess_ops *ops, int channels)
+{
+    float *a = random_floats(channels, 1.0f, (uint64_t)channels);
+    float *b = random_floats(channels, 1.0f, 8), *want = floats(channels);
+    tess_ops_ref()->add(a, b, want, channels);
+    ops->add(a, b, b, channels);
+    assert_memory_equal(b, want, (size_t)channels * sizeof *b);
+    free(a);
+    free(b);
+    free(want);
+}
+
+static void test_add(void **state)
+{
+    (void)state;
+    each_kernel(add);
+}
+
 static void test_depthwise(void **state)
 {
     (void)state;
@@ -189,6 +207,63 @@ static void gelu(const struct tess_ops *ops, int n)
     free(want);
 }
 
+/* e^x - 1 rounds e^x, at most 1, to 2^-24 or better: 1.02 ulp of it, and once more. */
+static void elu(const struct tess_ops *ops, int n)
+{
+    float *x = spread(n, 90.0f, (uint64_t)n);
+    float *got = floats(n), *scalar = floats(n), *want = floats(n);
+    ops->elu(x, got, n);
+    tess_ops(TESS_SCALAR)->elu(x, scalar, n);
+    tess_ops_ref()->elu(x, want, n);
+    check_same(got, scalar, n);
+    for (int i = 0; i < n; i++)
+        is_near(got[i], want[i], x[i] > 0.0f ? 0.0 : 1.3e-7);
+    ops->elu(x, x, n); /* in place */
+    check_same(x, scalar, n);
+    free(x);
+    free(got);
+    free(scalar);
+    free(want);
+}
+
+static void test_elu(void **state)
+{
+    (void)state;
+    each_kernel(elu);
+}
+
+/* Gates within +-10, cells within +-2: a sigmoid is exact to 2e-7, a tanh (its argument's rounding
+ * included) to 3e-7, so the cell to (2 + 1) 3e-7 and the output, whose slope is 1, to 1.2e-6. */
+static void lstm(const struct tess_ops *ops, int n)
+{
+    float *x = random_floats(4 * n, 5.0f, (uint64_t)n), *h = random_floats(4 * n, 5.0f, 9);
+    float *cells[3], *outputs[3];
+    const struct tess_ops *kinds[] = {ops, tess_ops(TESS_SCALAR), tess_ops_ref()};
+    for (int i = 0; i < 3; i++) {
+        cells[i] = random_floats(n, 2.0f, 10);
+        outputs[i] = floats(n);
+        kinds[i]->lstm(x, h, cells[i], outputs[i], n);
+    }
+    check_same(cells[0], cells[1], n);
+    check_same(outputs[0], outputs[1], n);
+    for (int i = 0; i < n; i++) {
+        is_near(cells[0][i], cells[2][i], 9e-7);
+        is_near(outputs[0][i], outputs[2][i], 1.2e-6);
+    }
+    for (int i = 0; i < 3; i++) {
+        free(cells[i]);
+        free(outputs[i]);
+    }
+    free(x);
+    free(h);
+}
+
+static void test_lstm(void **state)
+{
+    (void)state;
+    each_kernel(lstm);
+}
+
 /* e is exact to 1.25e-7 and, times its size, the angle to 1.25e-7; their product rounds once more:
  * 2^-24, in all 3.1e-7 of the magnitude. */
 static void polar(const struct tess_ops *ops, int n)
@@ -200,9 +275,9 @@ static void polar(const struct tess_ops *ops, int n)
         o[n + f] = ldexpf(random_float(&seed), random_below(&seed, 41) - 20);
         if (f % 7 == 6) o[f] = extremes[f / 7 % N_EXTREMES];
     }
-    ops->polar(o, n, got);
-    tess_ops(TESS_SCALAR)->polar(o, n, scalar);
-    tess_ops_ref()->polar(o, n, want);
+    ops->polar(o, n, 6.0f, got);
+    tess_ops(TESS_SCALAR)->polar(o, n, 6.0f, scalar);
+    tess_ops_ref()->polar(o, n, 6.0f, want);
     check_same(got, scalar, 2 * n);
     for (int f = 0; f < n; f++) {
         double size = hypot((double)want[f], (double)want[n + f]);
@@ -211,8 +286,8 @@ static void polar(const struct tess_ops *ops, int n)
     }
     for (int f = 0; f < n; f++)
         o[n + f] = extremes[f % N_EXTREMES]; /* no promise but finite */
-    ops->polar(o, n, got);
-    tess_ops(TESS_SCALAR)->polar(o, n, scalar);
+    ops->polar(o, n, 6.0f, got);
+    tess_ops(TESS_SCALAR)->polar(o, n, 6.0f, scalar);
     check_same(got, scalar, 2 * n);
     for (int f = 0; f < 2 * n; f++)
         assert_true(fabsf(got[f]) <= 404.0f); /* e^6 = 403.4 */
@@ -330,6 +405,16 @@ static void test_sincos(void **state)
     }
 }
 
+static void test_tanh(void **state)
+{
+    (void)state;
+    for (uint32_t u = 0; u <= bits_of(40.0f); u += SKIP) {
+        float x = u % 2 ? of_bits(u) : -of_bits(u);
+        assert_true(fabs((double)vf_tanh(x) - tanh((double)x)) <= 1.8e-7);
+        assert_true(fabs((double)vf_sigmoid(x) - 1.0 / (1.0 + exp(-(double)x))) <= 1.8e-7);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -337,7 +422,9 @@ int main(void)
         cmocka_unit_test(test_scaled_add), cmocka_unit_test(test_gelu),
         cmocka_unit_test(test_polar),      cmocka_unit_test(test_log_phase),
         cmocka_unit_test(test_exp),        cmocka_unit_test(test_log),
-        cmocka_unit_test(test_sincos),
+        cmocka_unit_test(test_sincos),     cmocka_unit_test(test_tanh),
+        cmocka_unit_test(test_add),        cmocka_unit_test(test_elu),
+        cmocka_unit_test(test_lstm),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,173 @@
+/* Operators that look at one step at a time, and the adding of two branches. */
+#include "src/operators.h"
+
+#include <string.h>
+
+static const float *input_row(const struct tess_layer *layer, const struct tess_batch *batch, int t)
+{
+    return batch->slots[layer->row.in] + (size_t)t * (size_t)layer->in_channels;
+}
+
+static float *output_row(const struct tess_layer *layer, const struct tess_batch *batch, int t)
+{
+    return batch->slots[layer->row.out] + (size_t)t * (size_t)layer->channels;
+}
+
+static void rows_norm(const struct tess_layer *layer,
+                      const struct tess_batch *batch,
+                      int from,
+                      int to,
+                      float *scratch)
+{
+    (void)scratch;
+    for (int t = from; t < to; t++)
+        layer->ops->norm(input_row(layer, batch, t), layer->weight, layer->bias, layer->row.value,
+                         output_row(layer, batch, t), layer->channels);
+}
+
+const struct tess_operator_kind tess_op_norm = {
+    .name = "NORM",
+    .plan = tess_plan_same,
+    .load = tess_load_vectors,
+    .rows = rows_norm,
+};
+
+static void rows_gelu(const struct tess_layer *layer,
+                      const struct tess_batch *batch,
+                      int from,
+                      int to,
+                      float *scratch)
+{
+    (void)scratch;
+    layer->ops->gelu(input_row(layer, batch, from), output_row(layer, batch, from),
+                     (to - from) * layer->channels);
+}
+
+const struct tess_operator_kind tess_op_gelu = {
+    .name = "GELU",
+    .plan = tess_plan_same,
+    .rows = rows_gelu,
+};
+
+static void rows_elu(const struct tess_layer *layer,
+                     const struct tess_batch *batch,
+                     int from,
+                     int to,
+                     float *scratch)
+{
+    (void)scratch;
+    layer->ops->elu(input_row(layer, batch, from), output_row(layer, batch, from),
+                    (to - from) * layer->channels);
+}
+
+const struct tess_operator_kind tess_op_elu = {
+    .name = "ELU",
+    .plan = tess_plan_same,
+    .rows = rows_elu,
+};
+
+/* ---- adding ---------------------------------------------------------------------------------- */
+
+/* The other operand may be ahead of the input, where a branch held steps back: its surplus waits in
+ * the state, behind the counter of its rows. */
+static int plan_add(struct tess_layer *layer, struct tess_why *why)
+{
+    const struct tess_row *row = &layer->row;
+    int err = tess_plan_same(layer, why);
+    if (err) return err;
+    if (layer->other_lag > layer->in_lag ||
+        (layer->other_lag < layer->in_lag && row->with == row->out))
+        return tess_base_fail(why, TESS_E_MODEL,
+                              "row '%s' adds to a slot that lags behind, or over one that is ahead",
+                              row->tensor);
+    layer->history = layer->in_lag - layer->other_lag ? layer->in_lag : 0;
+    if (layer->history)
+        layer->n_state = TESS_COUNTER + (size_t)layer->history * (size_t)layer->channels;
+    return 0;
+}
+
+static int load_scaled_add(struct tess_layer *layer, struct tess_weights *weights)
+{
+    return tess_weights_take(weights, layer->row.tensor, "", 1, &layer->channels, &layer->weight);
+}
+
+static struct tess_span
+other_operand(const struct tess_layer *layer, const struct tess_batch *batch, int b)
+{
+    return tess_span_at(batch, layer->other, layer->row.with, layer->channels, b);
+}
+
+/* The other operand's row that belongs to row t of stream b. */
+static const float *
+other_row(const struct tess_layer *layer, const struct tess_batch *batch, int b, int t)
+{
+    const size_t width = (size_t)layer->channels;
+    const float *state = batch->states[b] + layer->state;
+    const int held = layer->n_state ? (int)tess_counter(state) : 0;
+    if (t < held) return state + TESS_COUNTER + (size_t)t * width;
+    return other_operand(layer, batch, b).rows + (size_t)(t - held) * width;
+}
+
+static void add_part(const struct tess_layer *layer,
+                     const struct tess_batch *batch,
+                     int b,
+                     int from,
+                     int to,
+                     float *scratch)
+{
+    (void)scratch;
+    for (int t = from; t < to; t++) {
+        int row = tess_output(layer, batch, b).first + t;
+        const float *other = other_row(layer, batch, b, t), *in = input_row(layer, batch, row);
+        float *out = output_row(layer, batch, row);
+        if (layer->weight)
+            layer->ops->scaled_add(other, layer->weight, in, out, layer->channels);
+        else
+            layer->ops->add(other, in, out, layer->channels);
+    }
+}
+
+static void rows_add(const struct tess_layer *layer,
+                     const struct tess_batch *batch,
+                     int from,
+                     int to,
+                     float *scratch)
+{
+    tess_each_stream(layer, batch, from, to, scratch, add_part);
+}
+
+static void
+stream_add(const struct tess_layer *layer, const struct tess_batch *batch, int b, float *scratch)
+{
+    (void)scratch;
+    if (!layer->n_state) return;
+    const size_t width = (size_t)layer->channels;
+    float *state = batch->states[b] + layer->state, *waiting = state + TESS_COUNTER;
+    const struct tess_span other = other_operand(layer, batch, b);
+    const int held = (int)tess_counter(state), used = tess_output(layer, batch, b).n;
+    const int kept = held > used ? held - used : 0, fresh = held + other.n - used - kept;
+    memmove(waiting, waiting + (size_t)(held - kept) * width,
+            (size_t)kept * width * sizeof *waiting);
+    memcpy(waiting + (size_t)kept * width, other.rows + (size_t)(other.n - fresh) * width,
+           (size_t)fresh * width * sizeof *waiting);
+    memset(waiting + (size_t)(kept + fresh) * width, 0,
+           (size_t)(layer->history - kept - fresh) * width * sizeof *waiting);
+    tess_count_on(state, other.n - used);
+}
+
+const struct tess_operator_kind tess_op_add = {
+    .name = "ADD",
+    .adds = 1,
+    .plan = plan_add,
+    .rows = rows_add,
+    .stream = stream_add,
+};
+
+const struct tess_operator_kind tess_op_scaled_add = {
+    .name = "SCALED_ADD",
+    .adds = 1,
+    .plan = plan_add,
+    .load = load_scaled_add,
+    .rows = rows_add,
+    .stream = stream_add,
+};
