@@ -35,7 +35,8 @@ int64_t tess_graph_count(const struct tess_graph *graph, const float *state, int
  *  point. Cannot fail. */
 void tess_graph_lay_out(const struct tess_graph *graph, const struct tess_batch *batch);
 
-/** Runs a batch that is laid out, slot 0 filled by the caller, the result in out_slot. scratch
+/** Runs a batch that is laid out, slot 0 filled by the caller, the result in out_slot. A stream's
+ *  input comes in whole frames, but for what is left with its last. scratch
  *  [threads] holds n_scratch floats each. seconds: NULL, or where the time of {outer, inner} layers
  *  is added. Cannot fail, allocates nothing. */
 void tess_graph_run(const struct tess_graph *graph,
