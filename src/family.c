@@ -4,9 +4,14 @@
 #include <string.h>
 
 extern const struct tess_family tess_family_tessera;
+extern const struct tess_family tess_family_encodec, tess_family_academicodec,
+    tess_family_soundstream;
 
 static const struct tess_family *const families[] = {
     &tess_family_tessera,
+    &tess_family_encodec,
+    &tess_family_academicodec,
+    &tess_family_soundstream,
 };
 
 const struct tess_family *tess_family_find(const char *name)
