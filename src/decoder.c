@@ -87,6 +87,7 @@ static void look_up(struct tess_worker *w, const struct tess_decode_job *jobs)
     for (int b = 0; b < w->batch.n_streams; b++) {
         const struct tess_decode_job *job = &jobs[w->jobs[b]];
         const int k = job->decoder->stream.codebooks, n = start[b + 1] - start[b];
+        if (n == 0) continue; /* an end alone may come without codes */
         tess_quantizer_decode(&w->model->quantizer, /* its codes were checked with the job */
                               job->codes + (w->progress[w->jobs[b]].done - n) * k, n, k,
                               w->batch.slots[0] +
