@@ -47,6 +47,14 @@ int tess_config_int(
                                   min, max);
 }
 
+int tess_config_keys(const struct tess_config *c, const struct tess_key *keys, size_t n, struct tess_why *why)
+{
+    int err = 0;
+    for (size_t i = 0; i < n && !err; i++)
+        err = tess_config_int(c, keys[i].key, keys[i].min, keys[i].max, keys[i].out, why);
+    return err;
+}
+
 int tess_config_ints(const struct tess_config *c,
                      const char *key,
                      int min,

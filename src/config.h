@@ -20,6 +20,15 @@ void tess_config_close(struct tess_config *c);
 int tess_config_int(
     const struct tess_config *c, const char *key, int min, int max, int *out, struct tess_why *why);
 
+/** A key and the whole numbers it may have, for tables of them. */
+struct tess_key {
+    const char *key;
+    int min, max, *out;
+};
+
+/** tess_config_int for each of n keys, until one fails. */
+int tess_config_keys(const struct tess_config *c, const struct tess_key *keys, size_t n, struct tess_why *why);
+
 /** 1 to `capacity` whole numbers of min..max to out [capacity]. Returns how many. */
 int tess_config_ints(const struct tess_config *c,
                      const char *key,

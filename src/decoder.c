@@ -61,7 +61,7 @@ static int check_codes(const struct tess_model *model, const uint16_t *codes, si
 }
 
 /* Checks a job before anything of it is consumed; *progress is what it will run. */
-static int check_job(const struct tess_worker *w,
+static int check_job(struct tess_worker *w,
                      const struct tess_decode_job *job,
                      struct tess_progress *progress)
 {
@@ -72,6 +72,7 @@ static int check_job(const struct tess_worker *w,
     if (job->n_frames > SIZE_MAX / 2 / sizeof(float) / (size_t)s->hop / (size_t)s->channels)
         return TESS_E_ARGUMENT;
     err = check_codes(w->model, job->codes, job->n_frames * (size_t)s->codebooks);
+    if (!err) err = tess_worker_reserve(w, TESS_BATCH_FRAMES);
     if (err) return err;
     const int64_t frames = (int64_t)job->n_frames;
     int64_t samples =

@@ -12,7 +12,11 @@ struct tess_blueprint {
     int n_codebooks, codebooks_default, n_entries;
     uint64_t codebooks_legal; /* as in struct tess_model_info */
     char arithmetic[16];
-    int pad_last; /* a last partial hop is filled with zeros; else the rows see its samples */
+    int pad_last;     /* a last partial hop is filled with zeros; else the rows see its samples */
+    int drops_partial; /* and give no frame for it */
+    int max_seconds;  /* of a clip, where the encoder needs all of it at once */
+    char option[32];  /* as in struct tess_model_info */
+    int option_max;
     struct tess_rows encoder; /* samples [hop][channels] a frame to the latent */
     struct tess_rows decoder; /* the latent to samples */
     struct tess_quantizer_row quantizer[TESS_MAX_CODEBOOKS];
@@ -28,5 +32,11 @@ struct tess_family {
 
 /** The family of that name, or NULL. Any thread. */
 const struct tess_family *tess_family_find(const char *name);
+
+/** Reads what the published families have in common: sample_rate, hop, channels, entries, codebooks,
+ *  codebooks_default, codebooks_legal, arithmetic. Errors: MODEL. */
+int tess_family_read_rates(const struct tess_config *config,
+                           struct tess_blueprint *blueprint,
+                           struct tess_why *why);
 
 #endif

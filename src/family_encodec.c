@@ -10,7 +10,7 @@ static int
 describe(const struct tess_config *config, struct tess_blueprint *b, struct tess_why *why)
 {
     struct tess_seanet net;
-    int unused, err = tess_seanet_read_rates(config, b, why);
+    int unused, err = tess_family_read_rates(config, b, why);
     if (!err) err = tess_seanet_read(config, &net, why);
     /* EnCodec at 48 kHz, whose segments and scales this version does not run */
     if (!err) err = tess_config_int(config, "group_norm", 0, 0, &unused, why);

@@ -86,10 +86,7 @@ static int read_widths(const struct tess_config *config,
                        char arithmetic[16],
                        struct tess_why *why)
 {
-    const struct {
-        const char *key;
-        int min, max, *out;
-    } keys[] = {
+    const struct tess_key keys[] = {
         {"channels",       1, 4096,   &w->channels      },
         {"expansion",      1, 16384,  &w->expansion     },
         {"kernel",         1, 31,     &w->kernel        },
@@ -104,11 +101,8 @@ static int read_widths(const struct tess_config *config,
         {"hop",            1, 4096,   &w->hop           },
         {"sample_rate",    1, 192000, &w->sample_rate   },
     };
-    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
-        int err = tess_config_int(config, keys[i].key, keys[i].min, keys[i].max, keys[i].out, why);
-        if (err) return err;
-    }
-    int err = tess_config_string(config, "arithmetic", arithmetic, 16, why);
+    int err = tess_config_keys(config, keys, sizeof keys / sizeof *keys, why);
+    if (!err) err = tess_config_string(config, "arithmetic", arithmetic, 16, why);
     if (err) return err;
     if (w->n_fft % 2 || w->n_fft % w->hop || w->n_fft / w->hop < 3)
         return tess_base_fail(why, TESS_E_MODEL,

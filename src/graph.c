@@ -81,6 +81,7 @@ static int plan(struct tess_graph *graph,
         int err = plan_layer(layer, slots, why);
         if (err) return err;
         layer->state = graph->n_state;
+        graph->whole |= layer->whole;
         graph->n_state += (layer->n_state + STATE_ALIGN - 1) / STATE_ALIGN * STATE_ALIGN;
         size_slot(graph, layer->row.out, &slots[layer->row.out]);
     }

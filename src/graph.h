@@ -12,6 +12,7 @@ struct tess_graph {
     size_t slot_frame[TESS_MAX_SLOTS], slot_lag[TESS_MAX_SLOTS];
     int out_slot, out_channels, out_steps;
     int lag;          /* output steps that may be held back until later input or the end */
+    int whole;        /* needs all steps of a clip at once */
     size_t n_state;   /* floats of a stream */
     size_t n_scratch; /* floats of a thread */
     double flops;     /* of the matrix products, a frame */

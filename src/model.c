@@ -118,10 +118,16 @@ static void fill_info(struct tess_model *model,
     info->codebooks_default = b->codebooks_default;
     info->codebooks_legal = b->codebooks_legal;
     info->entries = b->n_entries;
-    info->encode = model->encoder.lag ? TESS_DELAYED : TESS_LIVE;
+    info->encode = model->encoder.whole ? TESS_WHOLE_CLIP
+                   : model->encoder.lag ? TESS_DELAYED
+                                        : TESS_LIVE;
     info->decode = model->decoder.lag ? TESS_DELAYED : TESS_LIVE;
     info->encode_delay = model->encoder.lag * b->hop;
     info->decode_delay = model->decoder.lag;
+    if (model->encoder.whole) info->max_samples = (int64_t)b->max_seconds * b->sample_rate;
+    snprintf(info->option, sizeof info->option, "%s", b->option);
+    info->option_max = b->option_max;
+    info->drops_partial = b->drops_partial;
     info->parameters = weights->n_parameters;
     info->encode_flops = model->encoder.flops * frame_rate;
     info->decode_flops = model->decoder.flops * frame_rate;

@@ -56,6 +56,7 @@ static const float *row_at(const struct source *s, int64_t i)
         if (i < 0) i = -i;
         if (i > edge) i = 2 * edge - i;
     }
+    if (i < 0 && s->layer->row.padding == TESS_PAD_FIRST) i = 0;
     if (i < 0 || i >= s->total) return NULL;
     const size_t width = (size_t)s->layer->in_channels;
     return i < s->before ? s->kept + (size_t)(i - s->before + s->layer->history) * width
@@ -199,7 +200,7 @@ static void rows_conv(const struct tess_layer *layer,
         return;
     }
     const size_t width = (size_t)layer->in_channels, channels = (size_t)layer->channels;
-    struct tess_windows rows = {.x = batch->slots[layer->row.in] + (size_t)from * width,
+    struct tess_windows rows = {.x = tess_input_row(layer, batch, from),
                                 .row_stride = width,
                                 .taps = 1,
                                 .width = layer->in_channels,
@@ -421,5 +422,103 @@ const struct tess_operator_kind tess_op_upconv = {
     .load = load_upconv,
     .count = count_upconv,
     .rows = rows_upconv,
+    .stream = stream_keep,
+};
+
+/* ---- transposed depthwise convolution -------------------------------------------------------- */
+
+static int plan_updepth(struct tess_layer *layer, struct tess_why *why)
+{
+    const struct tess_row *row = &layer->row;
+    int err = tess_plan_apart(layer, why);
+    if (!err) err = tess_plan_same(layer, why);
+    if (err) return err;
+    if (row->kernel < row->stride || taps(row) > TESS_MAX_KERNEL)
+        return tess_base_fail(why,
+                              TESS_E_MODEL,
+                              "row '%s': a kernel of %d for a stride of %d",
+                              row->tensor,
+                              row->kernel,
+                              row->stride);
+    layer->steps = layer->in_steps * row->stride;
+    layer->lag = layer->in_lag * row->stride;
+    layer->history = taps(row) - 1;
+    layer->n_state = TESS_COUNTER + (size_t)layer->history * (size_t)layer->in_channels;
+    layer->n_scratch = (size_t)layer->channels; /* a row of zeros */
+    return 0;
+}
+
+/* [k][C] to [phase][tap, oldest first][C]; the bias is zero. */
+static int load_updepth(struct tess_layer *layer, struct tess_weights *weights)
+{
+    const struct tess_row *row = &layer->row;
+    const size_t channels = (size_t)layer->channels;
+    const int dims[] = {row->kernel, layer->channels};
+    float *weight;
+    int err = tess_weights_take(weights, row->tensor, ".weight", 2, dims, &weight);
+    if (err) return err;
+    const size_t n = (size_t)(row->stride * taps(row)) * channels;
+    layer->weight = tess_base_alloc(weights->allocator, n * sizeof *layer->weight);
+    layer->bias = tess_base_alloc(weights->allocator, channels * sizeof *layer->bias);
+    if (layer->weight && layer->bias)
+        for (int j = 0, at = 0; j < row->stride; j++)
+            for (int i = taps(row) - 1; i >= 0; i--, at++)
+                if (j + i * row->stride < row->kernel)
+                    memcpy(layer->weight + (size_t)at * channels,
+                           weight + (size_t)(j + i * row->stride) * channels,
+                           channels * sizeof *weight);
+    tess_base_free(weights->allocator, weight);
+    return layer->weight && layer->bias ? 0 : TESS_E_NOMEM;
+}
+
+static int64_t
+count_updepth(const struct tess_layer *layer, const float *state, int64_t n, int last)
+{
+    (void)state, (void)last;
+    return n * layer->row.stride;
+}
+
+static void updepth_part(const struct tess_layer *layer,
+                         const struct tess_batch *batch,
+                         int b,
+                         int from,
+                         int to,
+                         float *scratch)
+{
+    const int n_taps = taps(&layer->row), stride = layer->row.stride;
+    const size_t width = (size_t)layer->channels;
+    const struct source source = source_of(layer, batch, b);
+    float *out = tess_output(layer, batch, b).rows;
+    memset(scratch, 0, width * sizeof *scratch);
+    for (int n = from; n < to; n++) {
+        const float *window[TESS_MAX_KERNEL];
+        for (int i = 0; i < n_taps; i++) {
+            window[i] = row_at(&source, source.before + n / stride - n_taps + 1 + i);
+            if (!window[i]) window[i] = scratch;
+        }
+        layer->ops->depthwise(window,
+                              n_taps,
+                              layer->weight + (size_t)(n % stride * n_taps) * width,
+                              layer->bias,
+                              out + (size_t)n * width,
+                              layer->channels);
+    }
+}
+
+static void rows_updepth(const struct tess_layer *layer,
+                         const struct tess_batch *batch,
+                         int from,
+                         int to,
+                         float *scratch)
+{
+    tess_each_stream(layer, batch, from, to, scratch, updepth_part);
+}
+
+const struct tess_operator_kind tess_op_updepth = {
+    .name = "UPDEPTH",
+    .plan = plan_updepth,
+    .load = load_updepth,
+    .count = count_updepth,
+    .rows = rows_updepth,
     .stream = stream_keep,
 };

@@ -3,68 +3,34 @@
 
 #include <string.h>
 
-static const float *input_row(const struct tess_layer *layer, const struct tess_batch *batch, int t)
-{
-    return batch->slots[layer->row.in] + (size_t)t * (size_t)layer->in_channels;
-}
+/* ---- one value at a time --------------------------------------------------------------------- */
 
-static float *output_row(const struct tess_layer *layer, const struct tess_batch *batch, int t)
-{
-    return batch->slots[layer->row.out] + (size_t)t * (size_t)layer->channels;
-}
+/* ELEMENTWISE(name, NAME, call) defines the operator whose rows are `call`, with x, out and n. */
+#define ELEMENTWISE(lower, upper, call)                                                            \
+    static void rows_##lower(const struct tess_layer *layer,                                       \
+                             const struct tess_batch *batch,                                       \
+                             int from,                                                             \
+                             int to,                                                               \
+                             float *scratch)                                                       \
+    {                                                                                              \
+        const float *x = tess_input_row(layer, batch, from);                                            \
+        float *out = tess_output_row(layer, batch, from);                                               \
+        const int n = (to - from) * layer->channels;                                               \
+        (void)scratch;                                                                             \
+        layer->ops->call;                                                                          \
+    }                                                                                              \
+    const struct tess_operator_kind tess_op_##lower = {                                            \
+        .name = #upper,                                                                            \
+        .plan = tess_plan_same,                                                                    \
+        .rows = rows_##lower,                                                                      \
+    };
 
-static void rows_norm(const struct tess_layer *layer,
-                      const struct tess_batch *batch,
-                      int from,
-                      int to,
-                      float *scratch)
-{
-    (void)scratch;
-    for (int t = from; t < to; t++)
-        layer->ops->norm(input_row(layer, batch, t), layer->weight, layer->bias, layer->row.value,
-                         output_row(layer, batch, t), layer->channels);
-}
-
-const struct tess_operator_kind tess_op_norm = {
-    .name = "NORM",
-    .plan = tess_plan_same,
-    .load = tess_load_vectors,
-    .rows = rows_norm,
-};
-
-static void rows_gelu(const struct tess_layer *layer,
-                      const struct tess_batch *batch,
-                      int from,
-                      int to,
-                      float *scratch)
-{
-    (void)scratch;
-    layer->ops->gelu(input_row(layer, batch, from), output_row(layer, batch, from),
-                     (to - from) * layer->channels);
-}
-
-const struct tess_operator_kind tess_op_gelu = {
-    .name = "GELU",
-    .plan = tess_plan_same,
-    .rows = rows_gelu,
-};
-
-static void rows_elu(const struct tess_layer *layer,
-                     const struct tess_batch *batch,
-                     int from,
-                     int to,
-                     float *scratch)
-{
-    (void)scratch;
-    layer->ops->elu(input_row(layer, batch, from), output_row(layer, batch, from),
-                    (to - from) * layer->channels);
-}
-
-const struct tess_operator_kind tess_op_elu = {
-    .name = "ELU",
-    .plan = tess_plan_same,
-    .rows = rows_elu,
-};
+ELEMENTWISE(gelu, GELU, gelu(x, out, n))
+ELEMENTWISE(gelu_erf, GELU_ERF, gelu_erf(x, out, n))
+ELEMENTWISE(elu, ELU, elu(x, out, n))
+ELEMENTWISE(tanh, TANH, tanh(x, out, n))
+ELEMENTWISE(leaky_relu, LEAKY_RELU, leaky_relu(x, layer->row.value, out, n))
+ELEMENTWISE(scale, SCALE, scale(x, layer->row.value, out, n))
 
 /* ---- adding ---------------------------------------------------------------------------------- */
 
@@ -118,8 +84,8 @@ static void add_part(const struct tess_layer *layer,
     (void)scratch;
     for (int t = from; t < to; t++) {
         int row = tess_output(layer, batch, b).first + t;
-        const float *other = other_row(layer, batch, b, t), *in = input_row(layer, batch, row);
-        float *out = output_row(layer, batch, row);
+        const float *other = other_row(layer, batch, b, t), *in = tess_input_row(layer, batch, row);
+        float *out = tess_output_row(layer, batch, row);
         if (layer->weight)
             layer->ops->scaled_add(other, layer->weight, in, out, layer->channels);
         else

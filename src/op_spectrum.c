@@ -1,6 +1,7 @@
 /* Samples to spectra and features, and back. */
 #include "src/operators.h"
 
+#include <math.h>
 #include <string.h>
 
 static int
@@ -119,10 +120,9 @@ static void rows_polar(const struct tess_layer *layer,
                        float *scratch)
 {
     (void)scratch;
-    const size_t width = (size_t)layer->channels;
     for (int t = from; t < to; t++)
-        layer->ops->polar(batch->slots[layer->row.in] + (size_t)t * width, layer->channels / 2,
-                          layer->row.value, batch->slots[layer->row.out] + (size_t)t * width);
+        layer->ops->polar(tess_input_row(layer, batch, t), layer->channels / 2, layer->row.value,
+                          tess_output_row(layer, batch, t));
 }
 
 const struct tess_operator_kind tess_op_polar = {
@@ -159,6 +159,28 @@ static int64_t count_istft(const struct tess_layer *layer, const float *state, i
     return samples_of(&layer->row, before + n, last) - samples_of(&layer->row, before, 0);
 }
 
+/* Sum of the squared windows that cover sample p of the untrimmed sound of n_frames. */
+static double overlap_at(const struct tess_row *row, int64_t p, int64_t n_frames)
+{
+    double sum = 0.0;
+    int64_t t = p / row->stride;
+    for (t = t < n_frames ? t : n_frames - 1; t >= 0 && p - t * row->stride < row->kernel; t--) {
+        double w = 0.5 - 0.5 * cos(6.283185307179586 * (double)(p - t * row->stride) / row->kernel);
+        sum += w * w;
+    }
+    return sum;
+}
+
+/* Where fewer windows overlap than in the middle, divides by those that do instead. */
+static void even_out(const struct tess_row *row, int64_t p, int64_t n_frames, float *samples, int n)
+{
+    for (int i = 0; i < n; i++, p++) {
+        if (p >= row->kernel - row->stride && p < n_frames * row->stride) continue;
+        double full = overlap_at(row, p % row->stride + row->kernel, p + row->kernel);
+        samples[i] = (float)((double)samples[i] * full / overlap_at(row, p, n_frames));
+    }
+}
+
 static void
 stream_istft(const struct tess_layer *layer, const struct tess_batch *batch, int b, float *scratch)
 {
@@ -173,12 +195,20 @@ stream_istft(const struct tess_layer *layer, const struct tess_batch *batch, int
         tess_istft_push(layer->stft, overlap, in.rows + (size_t)t * (size_t)layer->in_channels, 1,
                         samples, scratch);
         int skip = at >= 0 ? 0 : at + hop <= 0 ? hop : (int)-at;
+        if (layer->row.fill)
+            even_out(&layer->row, at + layer->row.right, INT32_MAX, samples, hop);
         memcpy(out.rows + written, samples + skip, (size_t)(hop - skip) * sizeof *samples);
         written += hop - skip;
     }
     if (written < out.n) { /* the end: the overlap is final */
         tess_istft_flush(layer->stft, overlap, samples);
-        int skip = at >= 0 ? 0 : (int)-at;
+        int skip = at >= 0 ? 0 : (int)-at, n = layer->row.kernel - hop;
+        if (layer->row.fill)
+            even_out(&layer->row,
+                     at + layer->row.right,
+                     tess_counter(state) + in.n,
+                     samples,
+                     skip + out.n - written < n ? skip + out.n - written : n);
         memcpy(out.rows + written, samples + skip, (size_t)(out.n - written) * sizeof *samples);
     }
     tess_count_on(state, in.n);

@@ -17,6 +17,7 @@ struct tess_layer {
     int in_channels, in_steps, in_lag;
     int channels, steps;   /* of the output */
     int lag;               /* output steps that may be held back until later input or the end */
+    int whole; /* needs all steps of a clip at once */
     int history;           /* past input rows kept in the stream */
     size_t state, n_state; /* this layer's part of a stream's floats */
     size_t n_scratch;      /* floats of a thread */
@@ -34,6 +35,7 @@ struct tess_batch {
     int *const *start;         /* [layers + 1][n_streams + 1] */
     float *const *states;      /* [n_streams], all layers' state */
     const unsigned char *last; /* [n_streams] 1: no input follows */
+    const int *option;         /* [n_streams] the value of the family's option */
     float *slots[TESS_MAX_SLOTS];
 };
 
@@ -96,6 +98,19 @@ tess_output(const struct tess_layer *layer, const struct tess_batch *batch, int 
     return tess_span_at(batch, layer->target, layer->row.out, layer->channels, b);
 }
 
+/* Row t of the whole batch, in the layer's input and output. */
+static inline const float *
+tess_input_row(const struct tess_layer *layer, const struct tess_batch *batch, int t)
+{
+    return batch->slots[layer->row.in] + (size_t)t * (size_t)layer->in_channels;
+}
+
+static inline float *
+tess_output_row(const struct tess_layer *layer, const struct tess_batch *batch, int t)
+{
+    return batch->slots[layer->row.out] + (size_t)t * (size_t)layer->channels;
+}
+
 /* Part of one stream's output rows, from..to counted from the stream's first in this batch. */
 typedef void tess_part(const struct tess_layer *layer,
                        const struct tess_batch *batch,
@@ -125,11 +140,13 @@ int tess_plan_apart(const struct tess_layer *layer, struct tess_why *why);
 int tess_load_vectors(struct tess_layer *layer, struct tess_weights *weights);
 
 /* Each file's rows of the table. */
-extern const struct tess_operator_kind tess_op_stft, tess_op_log_phase, tess_op_polar,
-    tess_op_istft;
-extern const struct tess_operator_kind tess_op_conv, tess_op_upconv, tess_op_depthwise;
-extern const struct tess_operator_kind tess_op_norm, tess_op_gelu, tess_op_elu;
+extern const struct tess_operator_kind tess_op_stft, tess_op_log_phase, tess_op_polar, tess_op_istft;
+extern const struct tess_operator_kind tess_op_conv, tess_op_depthwise;
+extern const struct tess_operator_kind tess_op_upconv, tess_op_updepth;
+extern const struct tess_operator_kind tess_op_norm, tess_op_chosen_norm, tess_op_group_norm;
+extern const struct tess_operator_kind tess_op_gelu, tess_op_gelu_erf, tess_op_elu;
+extern const struct tess_operator_kind tess_op_leaky_relu, tess_op_tanh, tess_op_scale;
 extern const struct tess_operator_kind tess_op_add, tess_op_scaled_add;
-extern const struct tess_operator_kind tess_op_lstm;
+extern const struct tess_operator_kind tess_op_lstm, tess_op_attention;
 
 #endif

@@ -28,6 +28,36 @@ struct tess_ops {
     /** GELU in its tanh form, n values. Source: arXiv:1606.08415, section 2. */
     void (*gelu)(const float *x, float *out, int n);
 
+    /** GELU itself: x (1 + erf(x / sqrt 2)) / 2, n values. Source: arXiv:1606.08415, section 2. */
+    void (*gelu_erf)(const float *x, float *out, int n);
+
+    /** tanh x, n values. */
+    void (*tanh)(const float *x, float *out, int n);
+
+    /** x > 0 ? x : slope x, n values. */
+    void (*leaky_relu)(const float *x, float slope, float *out, int n);
+
+    /** factor x, n values. */
+    void (*scale)(const float *x, float factor, float *out, int n);
+
+    /** Turns the pairs (2 j, 2 j + 1) of x [n_heads][dim] by the angle t rate[j], rate [dim / 2].
+     *  Source: RoFormer, arXiv:2104.09864, equation 34. */
+    void (*rotate)(const float *x, float t, const float *rate, int n_heads, int dim, float *out);
+
+    /** One query's attention: softmax(q k / sqrt dim) v for each head. q and out [n_heads][dim];
+     *  keys and values [n_keys], `stride` floats apart; weights: n_keys floats of scratch. Products
+     *  are summed as in `norm`, weights and values in the order of the keys.
+     *  Source: arXiv:1706.03762, equation 1. */
+    void (*attend)(const float *q,
+                   const float *keys,
+                   const float *values,
+                   int n_keys,
+                   int stride,
+                   int n_heads,
+                   int dim,
+                   float *weights,
+                   float *out);
+
     /** x > 0 ? x : e^x - 1, n values. Source: arXiv:1511.07289, equation 15. */
     void (*elu)(const float *x, float *out, int n);
 
@@ -55,8 +85,8 @@ struct tess_ops {
 /** The operators of an instruction set that this build has. */
 const struct tess_ops *tess_ops(enum tess_isa isa);
 
-/** The plain C twins. depthwise, norm, add and scaled_add give the kernels' bits; gelu, elu, lstm,
- *  log_phase and polar are computed in double with libm, which the kernels approximate (tests/test_ops.c). */
+/** The plain C twins. depthwise, norm, leaky_relu,
+ *  scale, add and scaled_add give the kernels' bits; the others are computed in double with libm, which the kernels approximate (tests/test_ops.c). */
 const struct tess_ops *tess_ops_ref(void);
 
 #endif

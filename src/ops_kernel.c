@@ -73,6 +73,95 @@ static void scaled_add(const float *h, const float *gain, const float *y, float 
     }
 }
 
+static void gelu_erf(const float *x, float *out, int n)
+{
+    for (int i = 0; i < n; i += TESS_LANES)
+        vf_store_n(out + i, vf_gelu_erf(vf_load_n(x + i, n - i)), n - i);
+}
+
+static void hyperbolic_tangent(const float *x, float *out, int n)
+{
+    for (int i = 0; i < n; i += TESS_LANES)
+        vf_store_n(out + i, vf_tanh(vf_load_n(x + i, n - i)), n - i);
+}
+
+static void leaky_relu(const float *x, float slope, float *out, int n)
+{
+    for (int i = 0; i < n; i += TESS_LANES) {
+        vf v = vf_load_n(x + i, n - i);
+        vf_store_n(out + i, vf_select(vf_less(vf_set(0.0f), v), v, v * vf_set(slope)), n - i);
+    }
+}
+
+static void scale(const float *x, float factor, float *out, int n)
+{
+    for (int i = 0; i < n; i += TESS_LANES)
+        vf_store_n(out + i, vf_load_n(x + i, n - i) * vf_set(factor), n - i);
+}
+
+static void
+rotate(const float *x, float t, const float *rate, int n_heads, int dim, float *out)
+{
+    for (int j = 0; j < dim / 2; j += TESS_LANES) {
+        vf sine, cosine;
+        float s[TESS_LANES], c[TESS_LANES];
+        vf_sincos(vf_set(t) * vf_load_n(rate + j, dim / 2 - j), &sine, &cosine);
+        vf_store(s, sine);
+        vf_store(c, cosine);
+        for (int i = 0; i < TESS_LANES && j + i < dim / 2; i++)
+            for (int h = 0; h < n_heads; h++) {
+                const float *pair = x + h * dim + 2 * (j + i);
+                float a = pair[0], b = pair[1];
+                out[h * dim + 2 * (j + i)] = fmaf(a, c[i], -(b * s[i]));
+                out[h * dim + 2 * (j + i) + 1] = fmaf(a, s[i], b * c[i]);
+            }
+    }
+}
+
+static float dot(const float *a, const float *b, int n)
+{
+    vf sums[VECTORS] = {0};
+    for (int c = 0; c < n; c += PARTS)
+        for (int v = 0; v < VECTORS; v++) {
+            int at = c + v * TESS_LANES;
+            sums[v] = vf_fma(vf_load_n(a + at, n - at), vf_load_n(b + at, n - at), sums[v]);
+        }
+    return fold(sums);
+}
+
+static void attend(const float *q,
+                   const float *keys,
+                   const float *values,
+                   int n_keys,
+                   int stride,
+                   int n_heads,
+                   int dim,
+                   float *weights,
+                   float *out)
+{
+    const float inverse_root = 1.0f / sqrtf((float)dim);
+    for (int h = 0; h < n_heads; h++) {
+        float most = -INFINITY, sum = 0.0f;
+        for (int s = 0; s < n_keys; s++) {
+            weights[s] = dot(q + h * dim, keys + s * stride + h * dim, dim) * inverse_root;
+            if (weights[s] > most) most = weights[s];
+        }
+        for (int s = 0; s < n_keys; s += TESS_LANES)
+            vf_store_n(weights + s,
+                       vf_exp(vf_load_n(weights + s, n_keys - s) - vf_set(most)),
+                       n_keys - s);
+        for (int s = 0; s < n_keys; s++) sum += weights[s];
+        for (int c = 0; c < dim; c += TESS_LANES) {
+            vf acc = vf_set(0.0f);
+            for (int s = 0; s < n_keys; s++)
+                acc = vf_fma(vf_set(weights[s]),
+                             vf_load_n(values + s * stride + h * dim + c, dim - c),
+                             acc);
+            vf_store_n(out + h * dim + c, acc / vf_set(sum), dim - c);
+        }
+    }
+}
+
 static void elu(const float *x, float *out, int n)
 {
     for (int i = 0; i < n; i += TESS_LANES) {
@@ -146,6 +235,12 @@ const struct tess_ops *TESS_KERNEL(tess_ops_kernel)(void)
         .depthwise = depthwise,
         .norm = norm,
         .gelu = gelu,
+        .gelu_erf = gelu_erf,
+        .tanh = hyperbolic_tangent,
+        .leaky_relu = leaky_relu,
+        .scale = scale,
+        .rotate = rotate,
+        .attend = attend,
         .elu = elu,
         .add = add,
         .lstm = lstm,

@@ -50,6 +50,68 @@ static void scaled_add(const float *h, const float *gain, const float *y, float 
         out[c] = fmaf(gain[c], y[c], h[c]);
 }
 
+static void gelu_erf(const float *x, float *out, int n)
+{
+    for (int i = 0; i < n; i++)
+        out[i] = (float)(0.5 * (double)x[i] * (1.0 + erf((double)x[i] / sqrt(2.0))));
+}
+
+static void hyperbolic_tangent(const float *x, float *out, int n)
+{
+    for (int i = 0; i < n; i++) out[i] = (float)tanh((double)x[i]);
+}
+
+static void leaky_relu(const float *x, float slope, float *out, int n)
+{
+    for (int i = 0; i < n; i++) out[i] = x[i] > 0.0f ? x[i] : slope * x[i];
+}
+
+static void scale(const float *x, float factor, float *out, int n)
+{
+    for (int i = 0; i < n; i++) out[i] = factor * x[i];
+}
+
+static void
+rotate(const float *x, float t, const float *rate, int n_heads, int dim, float *out)
+{
+    for (int h = 0; h < n_heads; h++)
+        for (int j = 0; j < dim / 2; j++) {
+            double angle = (double)(t * rate[j]); /* rounded, as the published network does */
+            double a = (double)x[h * dim + 2 * j], b = (double)x[h * dim + 2 * j + 1];
+            out[h * dim + 2 * j] = (float)(a * cos(angle) - b * sin(angle));
+            out[h * dim + 2 * j + 1] = (float)(a * sin(angle) + b * cos(angle));
+        }
+}
+
+static void attend(const float *q,
+                   const float *keys,
+                   const float *values,
+                   int n_keys,
+                   int stride,
+                   int n_heads,
+                   int dim,
+                   float *weights,
+                   float *out)
+{
+    for (int h = 0; h < n_heads; h++) {
+        double most = -INFINITY, sum = 0.0;
+        for (int s = 0; s < n_keys; s++) {
+            double product = 0.0;
+            for (int c = 0; c < dim; c++)
+                product += (double)q[h * dim + c] * (double)keys[s * stride + h * dim + c];
+            weights[s] = (float)(product / sqrt((double)dim));
+            most = fmax(most, (double)weights[s]);
+        }
+        for (int s = 0; s < n_keys; s++) sum += exp((double)weights[s] - most);
+        for (int c = 0; c < dim; c++) {
+            double value = 0.0;
+            for (int s = 0; s < n_keys; s++)
+                value += exp((double)weights[s] - most) * (double)values[s * stride + h * dim + c];
+            out[h * dim + c] = (float)(value / sum);
+        }
+    }
+}
+
 static void elu(const float *x, float *out, int n)
 {
     for (int i = 0; i < n; i++)
@@ -112,6 +174,12 @@ const struct tess_ops *tess_ops_ref(void)
         .depthwise = depthwise,
         .norm = norm,
         .gelu = gelu,
+        .gelu_erf = gelu_erf,
+        .tanh = hyperbolic_tangent,
+        .leaky_relu = leaky_relu,
+        .scale = scale,
+        .rotate = rotate,
+        .attend = attend,
         .elu = elu,
         .add = add,
         .lstm = lstm,

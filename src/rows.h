@@ -6,25 +6,57 @@
 
 #include "src/base.h"
 
-/* operator, what it does, tensors it reads under the row's name */
+/* What each operator does, with the tensors it reads under the row's name. C are the row's channels,
+ * k its kernel, s its stride, T steps:
+ *
+ *  STFT         samples to spectra [2][F]; C = 2 F, k = points, s = hop, value = scale
+ *  LOG_PHASE    spectra to log magnitudes and phases; k = bins with phase
+ *  CONV         convolution; weight [C][k][C_in], bias [C] unless `plain`; k = 1 is a linear layer,
+ *               weight [C][C_in]
+ *  UPCONV       transposed convolution, s T steps; weight [k][C][C_in], bias [C]; of the result k - s
+ *               steps are trimmed, `right` of them at the end
+ *  DEPTHWISE    convolution of each channel by itself; weight [k][C], bias [C]
+ *  UPDEPTH      transposed convolution of each channel by itself, s T steps; weight [k][C]; k - s
+ *               steps are trimmed at the end
+ *  NORM         layer norm over channels; weight [C], bias [C]; value = epsilon
+ *  CHOSEN_NORM  the same with scale [k][C] and shift [k][C], of which a stream's option chooses one
+ *  GROUP_NORM   over groups of k channels and the whole clip; weight [C], bias [C]; value = epsilon
+ *  GELU         tanh form
+ *  GELU_ERF     x (1 + erf(x / sqrt 2)) / 2
+ *  ELU          x > 0 ? x : e^x - 1
+ *  LEAKY_RELU   x > 0 ? x : value x
+ *  TANH, SCALE  tanh x; value x
+ *  ADD          with + in
+ *  SCALED_ADD   with + gain in; the row's name is the gain's, [C]
+ *  LSTM         one layer; weight_ih [4 C][C_in], weight_hh [4 C][C], bias [4 C], gates i, f, g, o
+ *  ATTENTION    causal, over the last k steps; queries, keys and values [3][heads][C / heads] come
+ *               in; s = heads, value = period of the rotary positions
+ *  POLAR        log magnitudes and phases [2 F] to spectra [2][F]; value = largest logarithm
+ *  ISTFT        spectra to samples; k = points, s = hop, value = scale; the first `right` samples of
+ *               the first frame's window are dropped, as many come at the end; `fill`: near the ends
+ *               samples are divided by the squared windows that really overlap there */
 #define TESS_OPERATORS(X)                                                                          \
-    X(STFT)      /* samples to spectra [2][F]; C = 2 F, k = n_fft, s = hop, value = scale */       \
-    X(LOG_PHASE) /* spectra to log magnitudes and phases; k = bins with phase */                   \
-    X(CONV)   /* convolution; weight [C][k][C_in], bias [C]; k = 1 is a linear layer with      \
-                     weight [C][C_in]. Without look-ahead it is causal */   \
-    X(UPCONV) /* transposed convolution, s times as many steps; weight [k][C][C_in], bias [C]; \
-                     k - s outputs are trimmed, `right` of them at the end */   \
-    X(DEPTHWISE)  /* convolution of each channel by itself; weight [k][C], bias [C] */             \
-    X(NORM)       /* layer norm over channels; weight [C], bias [C]; value = epsilon */            \
-    X(GELU)       /* tanh form */                                                                  \
-    X(ELU)        /* x > 0 ? x : e^x - 1 */                                                        \
-    X(ADD)        /* out = with + in */                                                            \
-    X(SCALED_ADD) /* out = with + gain in; the row's name is the gain's, [C] */                    \
-    X(LSTM)  /* one layer; weight_ih [4 C][C_in], weight_hh [4 C][C], bias [4 C], gates in    \
-                     the order i, f, g, o */    \
-    X(POLAR) /* log magnitudes and phases [2 F] to spectra [2][F]; value = largest logarithm */    \
-    X(ISTFT) /* spectra to samples; k = n_fft, s = hop, value = scale; the first `right`      \
-                     samples of the first frame's window are dropped, as many come at the end */
+    X(STFT)                                                                                        \
+    X(LOG_PHASE)                                                                                   \
+    X(CONV)                                                                                        \
+    X(UPCONV)                                                                                      \
+    X(DEPTHWISE)                                                                                   \
+    X(UPDEPTH)                                                                                     \
+    X(NORM)                                                                                        \
+    X(CHOSEN_NORM)                                                                                 \
+    X(GROUP_NORM)                                                                                  \
+    X(GELU)                                                                                        \
+    X(GELU_ERF)                                                                                    \
+    X(ELU)                                                                                         \
+    X(LEAKY_RELU)                                                                                  \
+    X(TANH)                                                                                        \
+    X(SCALE)                                                                                       \
+    X(ADD)                                                                                         \
+    X(SCALED_ADD)                                                                                  \
+    X(LSTM)                                                                                        \
+    X(ATTENTION)                                                                                   \
+    X(POLAR)                                                                                       \
+    X(ISTFT)
 
 enum tess_operator {
 #define TESS_OPERATOR_ENUM(name) TESS_OP_##name,
@@ -37,9 +69,10 @@ enum tess_padding {
     TESS_PAD_ZERO,
     TESS_PAD_REFLECT, /* mirrored without the edge. A clip too short for that is first continued by
                          zeros, as many as it lacks, which are cut off again */
+    TESS_PAD_FIRST,   /* the first step before, zeros after */
 };
 
-enum { TESS_MAX_ROWS = 512, TESS_MAX_SLOTS = 8 };
+enum { TESS_MAX_ROWS = 512, TESS_MAX_SLOTS = 10 };
 
 struct tess_row {
     enum tess_operator op;
@@ -52,6 +85,7 @@ struct tess_row {
                   (k - 1) d + 1 - s - right steps lie before the hop */
     int fill;  /* a last stride that is not full gives a step, padded, instead of none */
     enum tess_padding padding;
+    int plain; /* without bias */
     float value;
 };
 

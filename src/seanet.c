@@ -133,10 +133,7 @@ void tess_seanet_decoder(const struct tess_seanet *net, struct tess_rows *rows, 
 int tess_seanet_read(const struct tess_config *config, struct tess_seanet *net, struct tess_why *why)
 {
     char padding[16];
-    const struct {
-        const char *key;
-        int min, max, *out;
-    } keys[] = {
+    const struct tess_key keys[] = {
         {"width",           2, 256,  &net->width          },
         {"latent_width",    1, 4096, &net->latent_width   },
         {"kernel",          1, 31,   &net->kernel         },
@@ -146,48 +143,14 @@ int tess_seanet_read(const struct tess_config *config, struct tess_seanet *net, 
         {"lstm_layers",     0, 4,    &net->lstm_layers    },
         {"causal",          0, 1,    &net->causal         },
     };
-    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
-        int err = tess_config_int(config, keys[i].key, keys[i].min, keys[i].max, keys[i].out, why);
-        if (err) return err;
-    }
+    int err = tess_config_keys(config, keys, sizeof keys / sizeof *keys, why);
+    if (err) return err;
     net->n_ratios = tess_config_ints(config, "ratios", 1, 64, net->ratios, 8, why);
     if (net->n_ratios < 0) return net->n_ratios;
-    int err = tess_config_string(config, "padding", padding, sizeof padding, why);
+    err = tess_config_string(config, "padding", padding, sizeof padding, why);
     if (err) return err;
     net->reflect = !strcmp(padding, "reflect");
     if (!net->reflect && strcmp(padding, "zero"))
         return tess_base_fail(why, TESS_E_MODEL, "config: the padding '%s' is not known", padding);
     return 0;
-}
-
-int tess_seanet_read_rates(const struct tess_config *config,
-                           struct tess_blueprint *b,
-                           struct tess_why *why)
-{
-    int legal[TESS_MAX_CODEBOOKS];
-    const struct {
-        const char *key;
-        int min, max, *out;
-    } keys[] = {
-        {"sample_rate",       1, 192000,             &b->sample_rate      },
-        {"hop",               1, 4096,               &b->hop              },
-        {"channels",          1, 2,                  &b->channels         },
-        {"entries",           2, 65536,              &b->n_entries        },
-        {"codebooks",         1, TESS_MAX_CODEBOOKS, &b->n_codebooks      },
-        {"codebooks_default", 1, TESS_MAX_CODEBOOKS, &b->codebooks_default},
-    };
-    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
-        int err = tess_config_int(config, keys[i].key, keys[i].min, keys[i].max, keys[i].out, why);
-        if (err) return err;
-    }
-    int n = tess_config_ints(
-        config, "codebooks_legal", 1, b->n_codebooks, legal, TESS_MAX_CODEBOOKS, why);
-    if (n < 0) return n;
-    for (int i = 0; i < n; i++) b->codebooks_legal |= UINT64_C(1) << (legal[i] - 1);
-    if (b->codebooks_default > b->n_codebooks || !(b->codebooks_legal >> (b->codebooks_default - 1) & 1))
-        return tess_base_fail(why,
-                              TESS_E_MODEL,
-                              "config: codebooks_default is %d, which is not in codebooks_legal",
-                              b->codebooks_default);
-    return tess_config_string(config, "arithmetic", b->arithmetic, sizeof b->arithmetic, why);
 }

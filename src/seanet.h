@@ -26,10 +26,4 @@ int tess_seanet_encoder(const struct tess_seanet *net, struct tess_rows *rows);
 /** Appends the decoder's rows from the latent in slot `in`; the sound is the last row's output. */
 void tess_seanet_decoder(const struct tess_seanet *net, struct tess_rows *rows, int in);
 
-/** Reads what every family of residual codebooks has: sample_rate, hop, channels, entries,
- *  codebooks, codebooks_default, codebooks_legal, arithmetic. Errors: MODEL. */
-int tess_seanet_read_rates(const struct tess_config *config,
-                           struct tess_blueprint *blueprint,
-                           struct tess_why *why);
-
 #endif

@@ -106,4 +106,46 @@ static inline vf vf_gelu_tanh(vf x)
     return x / (vf_set(1.0f) + vf_exp(u));
 }
 
+/* erf x: a polynomial below 1, the tail e^-x^2 / x times one of 1 / x^2 above; absolute error
+ * 2e-7. */
+static inline vf vf_erf(vf x)
+{
+    vf size = vf_max(x, -x), square = x * x;
+    vf p = vf_set(7.853861353153693e-5f);
+    p = vf_fma(p, square, vf_set(-8.010193625184903e-4f));
+    p = vf_fma(p, square, vf_set(5.188327685732524e-3f));
+    p = vf_fma(p, square, vf_set(-2.685381193529856e-2f));
+    p = vf_fma(p, square, vf_set(1.128358514861418e-1f));
+    p = vf_fma(p, square, vf_set(-3.761262582423300e-1f));
+    p = vf_fma(p, square, vf_set(1.128379165726710e+0f));
+    vf z = vf_set(1.0f) / vf_max(size, vf_set(1.0f)), w = z * z;
+    vf q = vf_set(2.326819970068386e-2f); /* 1 <= size < 2 */
+    q = vf_fma(q, w, vf_set(-1.387039388740657e-1f));
+    q = vf_fma(q, w, vf_set(3.687424674597105e-1f));
+    q = vf_fma(q, w, vf_set(-5.824733027278666e-1f));
+    q = vf_fma(q, w, vf_set(6.210004621745983e-1f));
+    q = vf_fma(q, w, vf_set(-4.944515323274145e-1f));
+    q = vf_fma(q, w, vf_set(3.404879937665872e-1f));
+    q = vf_fma(q, w, vf_set(-2.741127028184656e-1f));
+    q = vf_fma(q, w, vf_set(5.638259427386472e-1f));
+    vf r = vf_set(-1.047766399936249e+1f); /* size >= 2 */
+    r = vf_fma(r, w, vf_set(1.297719955372516e+1f));
+    r = vf_fma(r, w, vf_set(-7.495518717768503e+0f));
+    r = vf_fma(r, w, vf_set(2.921019019210786e+0f));
+    r = vf_fma(r, w, vf_set(-1.015265279202700e+0f));
+    r = vf_fma(r, w, vf_set(4.218463358204948e-1f));
+    r = vf_fma(r, w, vf_set(-2.820767439740514e-1f));
+    r = vf_fma(r, w, vf_set(5.641895067754075e-1f));
+    vf tail = vf_select(vf_less(size, vf_set(2.0f)), q, r) * z * vf_exp(-square);
+    vf far = vf_set(1.0f) - tail;
+    far = vf_select(vf_less(x, vf_set(0.0f)), -far, far);
+    return vf_select(vf_less(size, vf_set(1.0f)), p * x, far);
+}
+
+static inline vf vf_gelu_erf(vf x)
+{
+    vf half = vf_set(0.5f) * x;
+    return vf_fma(half, vf_erf(x * vf_set(0.707106781f)), half);
+}
+
 #endif

@@ -28,11 +28,14 @@ int tess_stream_init(struct tess_stream *stream,
     if (options && options->size != sizeof *options) return TESS_E_ARGUMENT;
     int codebooks = tess_model_codebooks(model, options ? options->codebooks : 0);
     if (codebooks < 0) return codebooks;
+    int option = options ? options->option : 0;
+    if (option < 0 || option > model->info.option_max) return TESS_E_ARGUMENT;
     size_t n_bytes = tess_stream_size(model, direction);
     memset(stream, 0, n_bytes);
     stream->model = tag(model, direction);
     stream->n_bytes = n_bytes;
     stream->codebooks = codebooks;
+    stream->option = option;
     stream->hop = model->info.hop;
     stream->channels = model->info.channels;
     stream->lag = direction == TESS_ENCODE ? model->encoder.lag : model->decoder.lag;

@@ -76,6 +76,10 @@ struct tess_why {
     char text[256];
 };
 
+struct tess_tag {
+    const char *key, *value; /**< UTF-8; 1..255 and 0..4096 bytes */
+};
+
 /* ---- memory ------------------------------------------------------------------------------ */
 
 /** Where the library takes its memory. `alloc` returns `bytes` bytes aligned for any type, or
@@ -130,6 +134,10 @@ struct tess_model_info {
     enum tess_capability encode, decode;
     int encode_delay; /**< samples a code waits for after the end of its hop */
     int decode_delay; /**< samples a decoder holds back until later frames or the end */
+    int64_t max_samples; /**< WHOLE_CLIP: the longest clip it encodes; else 0, any length */
+    char option[32];     /**< name of an option of the family ("bandwidth_id"); "" = it has none */
+    int option_max;      /**< its values are 0..option_max */
+    int drops_partial;   /**< a last hop that is not full gives no frame (else it is filled) */
     uint64_t parameters;
     double encode_flops, decode_flops; /**< of the matrix products, a second of audio */
 };
@@ -204,6 +212,7 @@ struct tess_decoder;
 struct tess_stream_options {
     size_t size;
     int codebooks; /**< columns K of a frame's codes, a prefix of all; 0 = the model's default */
+    int option;    /**< the value of the model's own option, 0..option_max of its info */
 };
 
 /** Bytes of an encoder of this model. Cannot fail, any thread. */
@@ -224,8 +233,9 @@ TESS_API void tess_encoder_destroy(struct tess_encoder *encoder, const struct te
 /** Back to the start of a new recording, same options. Cannot fail. */
 TESS_API void tess_encoder_reset(struct tess_encoder *encoder);
 
-/** Frames that a push of n_samples (per channel) would give now, one more than that at the end.
- *  Cannot fail. */
+/** Frames that a push of n_samples (per channel) gives at least; at the end, all of
+ *  ceil(samples / hop) (floor, where partial hops are dropped) have come. A push gives no more than
+ *  this and what encode_delay may still be holding back. Cannot fail. */
 TESS_API int64_t tess_encoder_frames(const struct tess_encoder *encoder, size_t n_samples);
 
 /** One stream's share of a call. */
@@ -242,7 +252,9 @@ struct tess_encode_job {
 
 /** Encodes for several streams at once: their frames run as one batch, and no stream's codes
  *  depend on its company, on how its samples were split over calls, on threads or on the CPU.
- *  A job that fails does not touch the others. Allocates nothing.
+ *  A job that fails does not touch the others. Allocates nothing, but for a WHOLE_CLIP model, whose
+ *  only job of a stream holds the whole clip with `end` set (else UNSUPPORTED), at most max_samples
+ *  (else ARGUMENT).
  *  Returns 0 when every job succeeded, else the first failed job's error; ARGUMENT when n_jobs is
  *  not 0..max_streams (then nothing ran). */
 TESS_API int tess_encode(struct tess_worker *worker, struct tess_encode_job *jobs, int n_jobs);
@@ -364,10 +376,6 @@ struct tess_io {
     ptrdiff_t (*read)(void *ctx, void *bytes, size_t n);
     int (*write)(void *ctx, const void *bytes, size_t n);
     int (*seek)(void *ctx, uint64_t offset);
-};
-
-struct tess_tag {
-    const char *key, *value; /**< UTF-8; 1..255 and 0..4096 bytes */
 };
 
 /** What stands in the header of a .tess file. */

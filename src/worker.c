@@ -10,16 +10,21 @@ static size_t larger(size_t a, size_t b)
 }
 
 /* The encoder's and the decoder's slots share memory: a worker runs one at a time. */
-static int alloc_slots(struct tess_worker *w)
+int tess_worker_reserve(struct tess_worker *w, int64_t n_frames)
 {
     const struct tess_graph *e = &w->model->encoder, *d = &w->model->decoder;
+    if (n_frames <= w->slot_frames) return 0;
+    w->slot_frames = 0;
     for (int i = 0; i < TESS_MAX_SLOTS; i++) {
-        size_t floats = larger(e->slot_frame[i], d->slot_frame[i]) * TESS_BATCH_FRAMES +
+        size_t floats = larger(e->slot_frame[i], d->slot_frame[i]) * (size_t)n_frames +
                         larger(e->slot_lag[i], d->slot_lag[i]) * (size_t)w->max_streams;
+        tess_base_free(&w->allocator, w->batch.slots[i]);
+        w->batch.slots[i] = NULL;
         if (!floats) continue;
         w->batch.slots[i] = tess_base_alloc(&w->allocator, floats * sizeof(float));
         if (!w->batch.slots[i]) return TESS_E_NOMEM;
     }
+    w->slot_frames = n_frames;
     return 0;
 }
 
@@ -43,15 +48,17 @@ static int alloc_lists(struct tess_worker *w)
         tess_base_alloc(&w->allocator, n_points * (sizeof *w->start + (n + 1) * sizeof **w->start));
     w->states = tess_base_alloc(&w->allocator, n * sizeof *w->states);
     w->last = tess_base_alloc(&w->allocator, n * sizeof *w->last);
+    w->option = tess_base_alloc(&w->allocator, n * sizeof *w->option);
     w->jobs = tess_base_alloc(&w->allocator, n * sizeof *w->jobs);
     w->progress = tess_base_alloc(&w->allocator, n * sizeof *w->progress);
-    if (!w->start || !w->states || !w->last || !w->jobs || !w->progress) return TESS_E_NOMEM;
+    if (!w->start || !w->states || !w->last || !w->option || !w->jobs || !w->progress) return TESS_E_NOMEM;
     int *lists = (int *)(void *)(w->start + n_points);
     for (size_t i = 0; i < n_points; i++)
         w->start[i] = lists + i * (n + 1);
     w->batch.start = w->start;
     w->batch.states = w->states;
     w->batch.last = w->last;
+    w->batch.option = w->option;
     return 0;
 }
 
@@ -73,7 +80,7 @@ int tess_worker_create(struct tess_worker **out,
     w->allocator = model->allocator;
     w->max_streams = o.max_streams;
     w->profile = o.profile;
-    int err = alloc_slots(w);
+    int err = tess_worker_reserve(w, TESS_BATCH_FRAMES);
     if (!err) err = alloc_scratch(w, o.threads);
     if (!err) err = alloc_lists(w);
     if (!err) err = tess_team_create(&w->team, o.threads, &w->allocator);
@@ -96,6 +103,7 @@ void tess_worker_destroy(struct tess_worker *w)
     tess_base_free(&allocator, w->start);
     tess_base_free(&allocator, w->states);
     tess_base_free(&allocator, w->last);
+    tess_base_free(&allocator, w->option);
     tess_base_free(&allocator, w->jobs);
     tess_base_free(&allocator, w->progress);
     tess_base_free(&allocator, w);
@@ -123,15 +131,16 @@ int tess_worker_next(struct tess_worker *w,
 {
     int n = 0, frames = 0;
     w->start[0][0] = 0;
-    for (int j = 0; j < n_jobs && frames < TESS_BATCH_FRAMES; j++) {
+    const int64_t most = graph->whole ? w->slot_frames : TESS_BATCH_FRAMES;
+    for (int j = 0; j < n_jobs && frames < most && !(graph->whole && n); j++) {
         struct tess_progress *p = &w->progress[j];
-        int64_t rows = p->total - p->done,
-                most = (int64_t)(TESS_BATCH_FRAMES - frames) * rows_a_frame;
+        int64_t rows = p->total - p->done, room = (most - frames) * rows_a_frame;
         if (rows == 0 && !p->ends) continue;
-        if (rows > most) rows = most;
+        if (rows > room) rows = room;
         p->done += rows;
         w->jobs[n] = j;
         w->states[n] = tess_stream_state(stream_of(jobs, j));
+        w->option[n] = stream_of(jobs, j)->option;
         w->last[n] = p->ends && p->done == p->total;
         if (w->last[n]) p->ends = 0;
         w->start[0][n + 1] = w->start[0][n] + (int)rows;

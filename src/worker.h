@@ -15,10 +15,12 @@ struct tess_worker {
     int profile;
     struct tess_profile times;
     struct tess_batch batch;
+    int64_t slot_frames; /* that the slots hold */
     /* the batch's lists: rows at each point of the network, states, which streams end */
     int **start;
     float **states;
     unsigned char *last;
+    int *option;
     /* [max_streams] of the current call */
     int *jobs;                      /* the job that each of the batch's streams is */
     struct tess_progress *progress; /* of each job */
@@ -33,7 +35,8 @@ struct tess_progress {
 };
 
 /** Fills the batch (start[0], states, last) with the next rows of the jobs that have any left or
- *  are to end, at most TESS_BATCH_FRAMES frames of rows_a_frame rows in all, and lays it out.
+ *  are to end, at most TESS_BATCH_FRAMES frames of rows_a_frame rows in all, and lays it out. Where
+ *  the network needs whole clips, all rows of one job are the batch.
  *  stream_of(jobs, j) is job j's stream. Marks them as done. Returns the number of streams. */
 int tess_worker_next(struct tess_worker *worker,
                      const struct tess_graph *graph,
@@ -41,6 +44,10 @@ int tess_worker_next(struct tess_worker *worker,
                      struct tess_stream *(*stream_of)(void *jobs, int j),
                      void *jobs,
                      int n_jobs);
+
+/** Makes the slots large enough for n_frames frames at once, if they are not: after a NOMEM too,
+ *  which loses what they held. Errors: NOMEM. */
+int tess_worker_reserve(struct tess_worker *worker, int64_t n_frames);
 
 /** Seconds since some start if the worker is profiling, else 0. */
 double tess_worker_clock(const struct tess_worker *worker);

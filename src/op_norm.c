@@ -1,0 +1,130 @@
+/* Norms: over the channels of a step, or over the whole clip. */
+#include "src/operators.h"
+
+#include <math.h>
+
+static void rows_norm(const struct tess_layer *layer,
+                      const struct tess_batch *batch,
+                      int from,
+                      int to,
+                      float *scratch)
+{
+    (void)scratch;
+    for (int t = from; t < to; t++)
+        layer->ops->norm(tess_input_row(layer, batch, t), layer->weight, layer->bias, layer->row.value,
+                         tess_output_row(layer, batch, t), layer->channels);
+}
+
+const struct tess_operator_kind tess_op_norm = {
+    .name = "NORM",
+    .plan = tess_plan_same,
+    .load = tess_load_vectors,
+    .rows = rows_norm,
+};
+
+/* ---- layer norm with a choice of scales ------------------------------------------------------ */
+
+static int load_chosen_norm(struct tess_layer *layer, struct tess_weights *weights)
+{
+    const int dims[] = {layer->row.kernel, layer->channels};
+    const char *name = layer->row.tensor;
+    int err = tess_weights_take(weights, name, ".scale", 2, dims, &layer->weight);
+    if (err) return err;
+    return tess_weights_take(weights, name, ".shift", 2, dims, &layer->bias);
+}
+
+static void chosen_norm_part(const struct tess_layer *layer,
+                             const struct tess_batch *batch,
+                             int b,
+                             int from,
+                             int to,
+                             float *scratch)
+{
+    (void)scratch;
+    const size_t chosen = (size_t)batch->option[b] * (size_t)layer->channels;
+    const int first = tess_output(layer, batch, b).first;
+    for (int t = first + from; t < first + to; t++)
+        layer->ops->norm(tess_input_row(layer, batch, t),
+                         layer->weight + chosen,
+                         layer->bias + chosen,
+                         layer->row.value,
+                         tess_output_row(layer, batch, t),
+                         layer->channels);
+}
+
+static void rows_chosen_norm(const struct tess_layer *layer,
+                             const struct tess_batch *batch,
+                             int from,
+                             int to,
+                             float *scratch)
+{
+    tess_each_stream(layer, batch, from, to, scratch, chosen_norm_part);
+}
+
+const struct tess_operator_kind tess_op_chosen_norm = {
+    .name = "CHOSEN_NORM",
+    .plan = tess_plan_same,
+    .load = load_chosen_norm,
+    .rows = rows_chosen_norm,
+};
+
+/* ---- group norm ------------------------------------------------------------------------------ */
+
+static int plan_group_norm(struct tess_layer *layer, struct tess_why *why)
+{
+    if (layer->in_channels % layer->row.kernel)
+        return tess_base_fail(why,
+                              TESS_E_MODEL,
+                              "row '%s': %d channels are no groups of %d",
+                              layer->row.tensor,
+                              layer->in_channels,
+                              layer->row.kernel);
+    layer->whole = 1;
+    layer->n_scratch = 2 * (size_t)layer->in_channels * sizeof(double) / sizeof(float);
+    return tess_plan_same(layer, why);
+}
+
+/* Sums are of one channel at a time, in double, then of the group's channels. */
+static void stream_group_norm(const struct tess_layer *layer,
+                              const struct tess_batch *batch,
+                              int b,
+                              float *scratch)
+{
+    const struct tess_span in = tess_input(layer, batch, b), out = tess_output(layer, batch, b);
+    const int channels = layer->channels, group = layer->row.kernel;
+    const double count = (double)in.n * group;
+    double *sums = (double *)(void *)scratch, *squares = sums + channels;
+    for (int c = 0; c < 2 * channels; c++) sums[c] = 0.0;
+    for (size_t t = 0; t < (size_t)in.n; t++)
+        for (int c = 0; c < channels; c++) sums[c] += (double)in.rows[t * (size_t)channels + (size_t)c];
+    for (int c = 0; c < channels; c += group) {
+        double sum = 0.0;
+        for (int i = 0; i < group; i++) sum += sums[c + i];
+        for (int i = 0; i < group; i++) sums[c + i] = sum / count;
+    }
+    for (size_t t = 0; t < (size_t)in.n; t++)
+        for (int c = 0; c < channels; c++) {
+            double d = (double)in.rows[t * (size_t)channels + (size_t)c] - sums[c];
+            squares[c] += d * d;
+        }
+    for (int c = 0; c < channels; c += group) {
+        double sum = 0.0;
+        for (int i = 0; i < group; i++) sum += squares[c + i];
+        for (int i = 0; i < group; i++)
+            squares[c + i] = 1.0 / sqrt(sum / count + (double)layer->row.value);
+    }
+    for (size_t t = 0; t < (size_t)in.n; t++)
+        for (int c = 0; c < channels; c++) {
+            size_t at = t * (size_t)channels + (size_t)c;
+            double x = ((double)in.rows[at] - sums[c]) * squares[c];
+            out.rows[at] = (float)(x * (double)layer->weight[c] + (double)layer->bias[c]);
+        }
+}
+
+const struct tess_operator_kind tess_op_group_norm = {
+    .name = "GROUP_NORM",
+    .plan = plan_group_norm,
+    .load = tess_load_vectors,
+    .stream = stream_group_norm,
+};
+
