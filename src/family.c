@@ -5,7 +5,7 @@
 #include <string.h>
 
 extern const struct tess_family tess_family_tessera;
-extern const struct tess_family tess_family_hificodec;
+extern const struct tess_family tess_family_hificodec, tess_family_languagecodec;
 extern const struct tess_family tess_family_encodec, tess_family_academicodec,
     tess_family_soundstream;
 
@@ -15,6 +15,7 @@ static const struct tess_family *const families[] = {
     &tess_family_academicodec,
     &tess_family_soundstream,
     &tess_family_hificodec,
+    &tess_family_languagecodec,
 };
 
 const struct tess_family *tess_family_find(const char *name)
