@@ -47,7 +47,10 @@ int tess_config_int(
                                   min, max);
 }
 
-int tess_config_keys(const struct tess_config *c, const struct tess_key *keys, size_t n, struct tess_why *why)
+int tess_config_keys(const struct tess_config *c,
+                     const struct tess_key *keys,
+                     size_t n,
+                     struct tess_why *why)
 {
     int err = 0;
     for (size_t i = 0; i < n && !err; i++)

@@ -27,7 +27,10 @@ struct tess_key {
 };
 
 /** tess_config_int for each of n keys, until one fails. */
-int tess_config_keys(const struct tess_config *c, const struct tess_key *keys, size_t n, struct tess_why *why);
+int tess_config_keys(const struct tess_config *c,
+                     const struct tess_key *keys,
+                     size_t n,
+                     struct tess_why *why);
 
 /** 1 to `capacity` whole numbers of min..max to out [capacity]. Returns how many. */
 int tess_config_ints(const struct tess_config *c,

@@ -61,9 +61,8 @@ static int check_codes(const struct tess_model *model, const uint16_t *codes, si
 }
 
 /* Checks a job before anything of it is consumed; *progress is what it will run. */
-static int check_job(struct tess_worker *w,
-                     const struct tess_decode_job *job,
-                     struct tess_progress *progress)
+static int
+check_job(struct tess_worker *w, const struct tess_decode_job *job, struct tess_progress *progress)
 {
     struct tess_stream *s = &job->decoder->stream;
     *progress = (struct tess_progress){0};
@@ -88,7 +87,7 @@ static void look_up(struct tess_worker *w, const struct tess_decode_job *jobs)
     for (int b = 0; b < w->batch.n_streams; b++) {
         const struct tess_decode_job *job = &jobs[w->jobs[b]];
         const int k = job->decoder->stream.codebooks, n = start[b + 1] - start[b];
-        if (n == 0) continue; /* an end alone may come without codes */
+        if (n == 0) continue;                       /* an end alone may come without codes */
         tess_quantizer_decode(&w->model->quantizer, /* its codes were checked with the job */
                               job->codes + (w->progress[w->jobs[b]].done - n) * k, n, k,
                               w->batch.slots[0] +

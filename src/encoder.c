@@ -72,9 +72,8 @@ static int check_whole(struct tess_worker *w, const struct tess_encode_job *job)
 }
 
 /* Checks a job before anything of it is consumed; *progress is what it will run. */
-static int check_job(struct tess_worker *w,
-                     const struct tess_encode_job *job,
-                     struct tess_progress *progress)
+static int
+check_job(struct tess_worker *w, const struct tess_encode_job *job, struct tess_progress *progress)
 {
     struct tess_stream *s = &job->encoder->stream;
     *progress = (struct tess_progress){0};

@@ -5,17 +5,14 @@
 #include <string.h>
 
 extern const struct tess_family tess_family_tessera;
-extern const struct tess_family tess_family_hificodec, tess_family_languagecodec;
+extern const struct tess_family tess_family_hificodec, tess_family_languagecodec, tess_family_mimi;
 extern const struct tess_family tess_family_encodec, tess_family_academicodec,
     tess_family_soundstream;
 
 static const struct tess_family *const families[] = {
-    &tess_family_tessera,
-    &tess_family_encodec,
-    &tess_family_academicodec,
-    &tess_family_soundstream,
-    &tess_family_hificodec,
-    &tess_family_languagecodec,
+    &tess_family_tessera,     &tess_family_encodec,   &tess_family_academicodec,
+    &tess_family_soundstream, &tess_family_hificodec, &tess_family_languagecodec,
+    &tess_family_mimi,
 };
 
 const struct tess_family *tess_family_find(const char *name)
@@ -40,13 +37,14 @@ int tess_family_read_rates(const struct tess_config *config,
     };
     int err = tess_config_keys(config, keys, sizeof keys / sizeof *keys, why);
     if (err) return err;
-    int n = tess_config_ints(
-        config, "codebooks_legal", 1, b->n_codebooks, legal, TESS_MAX_CODEBOOKS, why);
+    int n = tess_config_ints(config, "codebooks_legal", 1, b->n_codebooks, legal,
+                             TESS_MAX_CODEBOOKS, why);
     if (n < 0) return n;
-    for (int i = 0; i < n; i++) b->codebooks_legal |= UINT64_C(1) << (legal[i] - 1);
-    if (b->codebooks_default > b->n_codebooks || !(b->codebooks_legal >> (b->codebooks_default - 1) & 1))
-        return tess_base_fail(why,
-                              TESS_E_MODEL,
+    for (int i = 0; i < n; i++)
+        b->codebooks_legal |= UINT64_C(1) << (legal[i] - 1);
+    if (b->codebooks_default > b->n_codebooks ||
+        !(b->codebooks_legal >> (b->codebooks_default - 1) & 1))
+        return tess_base_fail(why, TESS_E_MODEL,
                               "config: codebooks_default is %d, which is not in codebooks_legal",
                               b->codebooks_default);
     return tess_config_string(config, "arithmetic", b->arithmetic, sizeof b->arithmetic, why);

@@ -12,10 +12,10 @@ struct tess_blueprint {
     int n_codebooks, codebooks_default, n_entries;
     uint64_t codebooks_legal; /* as in struct tess_model_info */
     char arithmetic[16];
-    int pad_last;     /* a last partial hop is filled with zeros; else the rows see its samples */
+    int pad_last;      /* a last partial hop is filled with zeros; else the rows see its samples */
     int drops_partial; /* and give no frame for it */
-    int max_seconds;  /* of a clip, where the encoder needs all of it at once */
-    char option[32];  /* as in struct tess_model_info */
+    int max_seconds;   /* of a clip, where the encoder needs all of it at once */
+    char option[32];   /* as in struct tess_model_info */
     int option_max;
     struct tess_rows encoder; /* samples [hop][channels] a frame to the latent */
     struct tess_rows decoder; /* the latent to samples */

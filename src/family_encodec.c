@@ -4,7 +4,8 @@
 #include "rvq/tables.h"
 #include "src/seanet.h"
 
-extern const struct tess_family tess_family_encodec, tess_family_academicodec, tess_family_soundstream;
+extern const struct tess_family tess_family_encodec, tess_family_academicodec,
+    tess_family_soundstream;
 
 static int
 describe(const struct tess_config *config, struct tess_blueprint *b, struct tess_why *why)
@@ -27,5 +28,6 @@ describe(const struct tess_config *config, struct tess_blueprint *b, struct tess
 }
 
 const struct tess_family tess_family_encodec = {.name = "encodec", .describe = describe};
-const struct tess_family tess_family_academicodec = {.name = "academicodec_encodec", .describe = describe};
+const struct tess_family tess_family_academicodec = {.name = "academicodec_encodec",
+                                                     .describe = describe};
 const struct tess_family tess_family_soundstream = {.name = "soundstream", .describe = describe};

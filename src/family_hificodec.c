@@ -71,16 +71,11 @@ static void add_branches(
     for (int b = 0; b < w->n_branches; b++) {
         char name[48];
         snprintf(name, sizeof name, "%s.%d.branch.%d", side, stage, b);
-        add_branch(rows,
-                   w,
-                   name,
-                   w->branch_kernels[encoder ? w->n_branches - 1 - b : b],
-                   channels,
+        add_branch(rows, w, name, w->branch_kernels[encoder ? w->n_branches - 1 - b : b], channels,
                    b ? BRANCH : SUM);
         if (b) {
             const int out = sum == SUM ? SPARE : SUM;
-            struct tess_row add =
-                tess_row(TESS_OP_ADD, encoder ? sum : BRANCH, out, 0, "%s", name);
+            struct tess_row add = tess_row(TESS_OP_ADD, encoder ? sum : BRANCH, out, 0, "%s", name);
             add.with = encoder ? BRANCH : sum;
             tess_rows_add(rows, add);
             sum = out;
@@ -100,7 +95,8 @@ static void add_branches(
 static void encoder(struct tess_rows *rows, const struct widths *w)
 {
     int channels = w->width;
-    tess_rows_add(rows, centred(tess_row(TESS_OP_CONV, X, TRUNK, channels, "encoder.in"), w->kernel, 1));
+    tess_rows_add(rows,
+                  centred(tess_row(TESS_OP_CONV, X, TRUNK, channels, "encoder.in"), w->kernel, 1));
     for (int i = 0; i < w->n_stages; i++) {
         const int at = w->n_stages - 1 - i;
         channels *= 2;
@@ -113,13 +109,16 @@ static void encoder(struct tess_rows *rows, const struct widths *w)
         add_branches(rows, w, "encoder", i, channels);
     }
     tess_rows_add(rows, leaky(TRUNK, TRUNK, 0.01f, "encoder"));
-    tess_rows_add(rows, centred(tess_row(TESS_OP_CONV, TRUNK, SPARE, w->latent_width, "encoder.out"), w->encoder_last_kernel, 1));
+    tess_rows_add(rows,
+                  centred(tess_row(TESS_OP_CONV, TRUNK, SPARE, w->latent_width, "encoder.out"),
+                          w->encoder_last_kernel, 1));
 }
 
 static void decoder(struct tess_rows *rows, const struct widths *w)
 {
     int channels = w->width << w->n_stages;
-    tess_rows_add(rows, centred(tess_row(TESS_OP_CONV, X, TRUNK, channels, "decoder.in"), w->kernel, 1));
+    tess_rows_add(rows,
+                  centred(tess_row(TESS_OP_CONV, X, TRUNK, channels, "decoder.in"), w->kernel, 1));
     for (int i = 0; i < w->n_stages; i++) {
         channels /= 2;
         struct tess_row up = tess_row(TESS_OP_UPCONV, SPARE, TRUNK, channels, "decoder.%d.up", i);
@@ -131,7 +130,8 @@ static void decoder(struct tess_rows *rows, const struct widths *w)
         add_branches(rows, w, "decoder", i, channels);
     }
     tess_rows_add(rows, leaky(TRUNK, TRUNK, 0.1f, "decoder"));
-    tess_rows_add(rows, centred(tess_row(TESS_OP_CONV, TRUNK, SPARE, 1, "decoder.out"), w->kernel, 1));
+    tess_rows_add(rows,
+                  centred(tess_row(TESS_OP_CONV, TRUNK, SPARE, 1, "decoder.out"), w->kernel, 1));
     tess_rows_add(rows, tess_row(TESS_OP_TANH, SPARE, SPARE, 0, "decoder"));
 }
 
@@ -158,7 +158,8 @@ static int read_widths(const struct tess_config *config, struct widths *w, struc
     w->n_dilations = tess_config_ints(config, "dilations", 1, 31, w->dilations, 4, why);
     if (w->n_dilations < 0) return w->n_dilations;
     if (n != w->n_stages)
-        return tess_base_fail(why, TESS_E_MODEL, "config: %d kernels for %d ratios", n, w->n_stages);
+        return tess_base_fail(why, TESS_E_MODEL, "config: %d kernels for %d ratios", n,
+                              w->n_stages);
     return 0;
 }
 
@@ -174,7 +175,8 @@ describe(const struct tess_config *config, struct tess_blueprint *b, struct tess
     b->max_seconds = 60;
     int k = tess_tables_grvq(b->quantizer, w.groups, w.layers, w.group_width, "quantizer.%d.%d");
     if (k != b->n_codebooks || w.groups * w.group_width != w.latent_width)
-        return tess_base_fail(why, TESS_E_MODEL, "config: the groups do not make up the latent or the codebooks");
+        return tess_base_fail(why, TESS_E_MODEL,
+                              "config: the groups do not make up the latent or the codebooks");
     encoder(&b->encoder, &w);
     decoder(&b->decoder, &w);
     return 0;

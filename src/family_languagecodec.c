@@ -79,8 +79,8 @@ static int check_masks(const struct tess_config *config, int width, struct tess_
     if (n < 0) return n;
     for (int i = 0; i < n; i++)
         if (masks[i] != width * i / (n - 1))
-            return tess_base_fail(
-                why, TESS_E_MODEL, "config: masks[%d] is %d instead of %d", i, masks[i], width * i / (n - 1));
+            return tess_base_fail(why, TESS_E_MODEL, "config: masks[%d] is %d instead of %d", i,
+                                  masks[i], width * i / (n - 1));
     return n - 1;
 }
 
@@ -104,12 +104,12 @@ describe(const struct tess_config *config, struct tess_blueprint *b, struct tess
     if (!err) err = tess_config_keys(config, keys, sizeof keys / sizeof *keys, why);
     if (err) return err;
     if (w.n_fft % b->hop || w.n_fft / b->hop < 3)
-        return tess_base_fail(
-            why, TESS_E_MODEL, "config: n_fft is %d, no multiple of hop = %d", w.n_fft, b->hop);
+        return tess_base_fail(why, TESS_E_MODEL, "config: n_fft is %d, no multiple of hop = %d",
+                              w.n_fft, b->hop);
     int n_masks = check_masks(config, net.latent_width, why);
     if (n_masks < 0) return n_masks;
-    if (tess_tables_mcrvq(
-            b->quantizer, n_masks, b->n_codebooks, net.latent_width, "quantizer.%d") < 0)
+    if (tess_tables_mcrvq(b->quantizer, n_masks, b->n_codebooks, net.latent_width, "quantizer.%d") <
+        0)
         return tess_base_fail(why, TESS_E_MODEL, "config: too many codebooks");
     net.channels = b->channels;
     b->latent_width = net.latent_width;
@@ -120,4 +120,5 @@ describe(const struct tess_config *config, struct tess_blueprint *b, struct tess
     return 0;
 }
 
-const struct tess_family tess_family_languagecodec = {.name = "languagecodec", .describe = describe};
+const struct tess_family tess_family_languagecodec = {.name = "languagecodec",
+                                                      .describe = describe};

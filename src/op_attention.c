@@ -16,12 +16,9 @@ static int plan_attention(struct tess_layer *layer, struct tess_why *why)
     layer->steps = layer->in_steps;
     layer->lag = layer->in_lag;
     if (layer->in_channels % 3 || layer->channels % (2 * row->stride))
-        return tess_base_fail(why,
-                              TESS_E_MODEL,
+        return tess_base_fail(why, TESS_E_MODEL,
                               "row '%s': %d channels are no queries, keys and values of %d heads",
-                              row->tensor,
-                              layer->in_channels,
-                              row->stride);
+                              row->tensor, layer->in_channels, row->stride);
     layer->n_state = TESS_COUNTER + (size_t)(2 * row->kernel) * (size_t)layer->channels;
     layer->n_scratch = (size_t)row->kernel + (size_t)layer->channels;
     return 0;
@@ -58,15 +55,8 @@ static void stream_attention(const struct tess_layer *layer,
         layer->ops->rotate(q, (float)t, layer->weight, heads, dim, query);
         layer->ops->rotate(q + width, (float)t, layer->weight, heads, dim, place);
         memcpy(place + width, q + 2 * width, width * sizeof *place);
-        layer->ops->attend(query,
-                           ring,
-                           ring + width,
-                           t < context ? (int)t + 1 : context,
-                           2 * layer->channels,
-                           heads,
-                           dim,
-                           weights,
-                           out.rows + i * width);
+        layer->ops->attend(query, ring, ring + width, t < context ? (int)t + 1 : context,
+                           2 * layer->channels, heads, dim, weights, out.rows + i * width);
         tess_count_on(state, 1);
     }
 }

@@ -147,7 +147,8 @@ static int load_conv(struct tess_layer *layer, struct tess_weights *weights)
     float *weight, *bias = NULL;
     int err = tess_weights_take(weights, layer->row.tensor, ".weight", k == 1 ? 2 : 3,
                                 k == 1 ? linear : convolution, &weight);
-    if (!err) err = tess_weights_take(weights, layer->row.tensor, ".bias", 1, &out, &bias);
+    if (!err && !layer->row.plain)
+        err = tess_weights_take(weights, layer->row.tensor, ".bias", 1, &out, &bias);
     if (!err) {
         err = tess_matrix_create(&layer->matrix, weight, bias, out, k * in, weights->isa,
                                  weights->allocator);
@@ -434,12 +435,8 @@ static int plan_updepth(struct tess_layer *layer, struct tess_why *why)
     if (!err) err = tess_plan_same(layer, why);
     if (err) return err;
     if (row->kernel < row->stride || taps(row) > TESS_MAX_KERNEL)
-        return tess_base_fail(why,
-                              TESS_E_MODEL,
-                              "row '%s': a kernel of %d for a stride of %d",
-                              row->tensor,
-                              row->kernel,
-                              row->stride);
+        return tess_base_fail(why, TESS_E_MODEL, "row '%s': a kernel of %d for a stride of %d",
+                              row->tensor, row->kernel, row->stride);
     layer->steps = layer->in_steps * row->stride;
     layer->lag = layer->in_lag * row->stride;
     layer->history = taps(row) - 1;
@@ -496,12 +493,8 @@ static void updepth_part(const struct tess_layer *layer,
             window[i] = row_at(&source, source.before + n / stride - n_taps + 1 + i);
             if (!window[i]) window[i] = scratch;
         }
-        layer->ops->depthwise(window,
-                              n_taps,
-                              layer->weight + (size_t)(n % stride * n_taps) * width,
-                              layer->bias,
-                              out + (size_t)n * width,
-                              layer->channels);
+        layer->ops->depthwise(window, n_taps, layer->weight + (size_t)(n % stride * n_taps) * width,
+                              layer->bias, out + (size_t)n * width, layer->channels);
     }
 }
 

@@ -11,8 +11,8 @@ static void rows_norm(const struct tess_layer *layer,
 {
     (void)scratch;
     for (int t = from; t < to; t++)
-        layer->ops->norm(tess_input_row(layer, batch, t), layer->weight, layer->bias, layer->row.value,
-                         tess_output_row(layer, batch, t), layer->channels);
+        layer->ops->norm(tess_input_row(layer, batch, t), layer->weight, layer->bias,
+                         layer->row.value, tess_output_row(layer, batch, t), layer->channels);
 }
 
 const struct tess_operator_kind tess_op_norm = {
@@ -44,11 +44,8 @@ static void chosen_norm_part(const struct tess_layer *layer,
     const size_t chosen = (size_t)batch->option[b] * (size_t)layer->channels;
     const int first = tess_output(layer, batch, b).first;
     for (int t = first + from; t < first + to; t++)
-        layer->ops->norm(tess_input_row(layer, batch, t),
-                         layer->weight + chosen,
-                         layer->bias + chosen,
-                         layer->row.value,
-                         tess_output_row(layer, batch, t),
+        layer->ops->norm(tess_input_row(layer, batch, t), layer->weight + chosen,
+                         layer->bias + chosen, layer->row.value, tess_output_row(layer, batch, t),
                          layer->channels);
 }
 
@@ -73,12 +70,8 @@ const struct tess_operator_kind tess_op_chosen_norm = {
 static int plan_group_norm(struct tess_layer *layer, struct tess_why *why)
 {
     if (layer->in_channels % layer->row.kernel)
-        return tess_base_fail(why,
-                              TESS_E_MODEL,
-                              "row '%s': %d channels are no groups of %d",
-                              layer->row.tensor,
-                              layer->in_channels,
-                              layer->row.kernel);
+        return tess_base_fail(why, TESS_E_MODEL, "row '%s': %d channels are no groups of %d",
+                              layer->row.tensor, layer->in_channels, layer->row.kernel);
     layer->whole = 1;
     layer->n_scratch = 2 * (size_t)layer->in_channels * sizeof(double) / sizeof(float);
     return tess_plan_same(layer, why);
@@ -94,13 +87,17 @@ static void stream_group_norm(const struct tess_layer *layer,
     const int channels = layer->channels, group = layer->row.kernel;
     const double count = (double)in.n * group;
     double *sums = (double *)(void *)scratch, *squares = sums + channels;
-    for (int c = 0; c < 2 * channels; c++) sums[c] = 0.0;
+    for (int c = 0; c < 2 * channels; c++)
+        sums[c] = 0.0;
     for (size_t t = 0; t < (size_t)in.n; t++)
-        for (int c = 0; c < channels; c++) sums[c] += (double)in.rows[t * (size_t)channels + (size_t)c];
+        for (int c = 0; c < channels; c++)
+            sums[c] += (double)in.rows[t * (size_t)channels + (size_t)c];
     for (int c = 0; c < channels; c += group) {
         double sum = 0.0;
-        for (int i = 0; i < group; i++) sum += sums[c + i];
-        for (int i = 0; i < group; i++) sums[c + i] = sum / count;
+        for (int i = 0; i < group; i++)
+            sum += sums[c + i];
+        for (int i = 0; i < group; i++)
+            sums[c + i] = sum / count;
     }
     for (size_t t = 0; t < (size_t)in.n; t++)
         for (int c = 0; c < channels; c++) {
@@ -109,7 +106,8 @@ static void stream_group_norm(const struct tess_layer *layer,
         }
     for (int c = 0; c < channels; c += group) {
         double sum = 0.0;
-        for (int i = 0; i < group; i++) sum += squares[c + i];
+        for (int i = 0; i < group; i++)
+            sum += squares[c + i];
         for (int i = 0; i < group; i++)
             squares[c + i] = 1.0 / sqrt(sum / count + (double)layer->row.value);
     }
@@ -127,4 +125,3 @@ const struct tess_operator_kind tess_op_group_norm = {
     .load = tess_load_vectors,
     .stream = stream_group_norm,
 };
-

@@ -7,14 +7,11 @@
 
 /* ELEMENTWISE(name, NAME, call) defines the operator whose rows are `call`, with x, out and n. */
 #define ELEMENTWISE(lower, upper, call)                                                            \
-    static void rows_##lower(const struct tess_layer *layer,                                       \
-                             const struct tess_batch *batch,                                       \
-                             int from,                                                             \
-                             int to,                                                               \
-                             float *scratch)                                                       \
+    static void rows_##lower(const struct tess_layer *layer, const struct tess_batch *batch,       \
+                             int from, int to, float *scratch)                                     \
     {                                                                                              \
-        const float *x = tess_input_row(layer, batch, from);                                            \
-        float *out = tess_output_row(layer, batch, from);                                               \
+        const float *x = tess_input_row(layer, batch, from);                                       \
+        float *out = tess_output_row(layer, batch, from);                                          \
         const int n = (to - from) * layer->channels;                                               \
         (void)scratch;                                                                             \
         layer->ops->call;                                                                          \

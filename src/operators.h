@@ -17,7 +17,7 @@ struct tess_layer {
     int in_channels, in_steps, in_lag;
     int channels, steps;   /* of the output */
     int lag;               /* output steps that may be held back until later input or the end */
-    int whole; /* needs all steps of a clip at once */
+    int whole;             /* needs all steps of a clip at once */
     int history;           /* past input rows kept in the stream */
     size_t state, n_state; /* this layer's part of a stream's floats */
     size_t n_scratch;      /* floats of a thread */
@@ -140,7 +140,8 @@ int tess_plan_apart(const struct tess_layer *layer, struct tess_why *why);
 int tess_load_vectors(struct tess_layer *layer, struct tess_weights *weights);
 
 /* Each file's rows of the table. */
-extern const struct tess_operator_kind tess_op_stft, tess_op_log_phase, tess_op_polar, tess_op_istft;
+extern const struct tess_operator_kind tess_op_stft, tess_op_log_phase, tess_op_polar,
+    tess_op_istft;
 extern const struct tess_operator_kind tess_op_conv, tess_op_depthwise;
 extern const struct tess_operator_kind tess_op_upconv, tess_op_updepth;
 extern const struct tess_operator_kind tess_op_norm, tess_op_chosen_norm, tess_op_group_norm;

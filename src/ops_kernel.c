@@ -99,8 +99,7 @@ static void scale(const float *x, float factor, float *out, int n)
         vf_store_n(out + i, vf_load_n(x + i, n - i) * vf_set(factor), n - i);
 }
 
-static void
-rotate(const float *x, float t, const float *rate, int n_heads, int dim, float *out)
+static void rotate(const float *x, float t, const float *rate, int n_heads, int dim, float *out)
 {
     for (int j = 0; j < dim / 2; j += TESS_LANES) {
         vf sine, cosine;
@@ -147,16 +146,15 @@ static void attend(const float *q,
             if (weights[s] > most) most = weights[s];
         }
         for (int s = 0; s < n_keys; s += TESS_LANES)
-            vf_store_n(weights + s,
-                       vf_exp(vf_load_n(weights + s, n_keys - s) - vf_set(most)),
+            vf_store_n(weights + s, vf_exp(vf_load_n(weights + s, n_keys - s) - vf_set(most)),
                        n_keys - s);
-        for (int s = 0; s < n_keys; s++) sum += weights[s];
+        for (int s = 0; s < n_keys; s++)
+            sum += weights[s];
         for (int c = 0; c < dim; c += TESS_LANES) {
             vf acc = vf_set(0.0f);
             for (int s = 0; s < n_keys; s++)
                 acc = vf_fma(vf_set(weights[s]),
-                             vf_load_n(values + s * stride + h * dim + c, dim - c),
-                             acc);
+                             vf_load_n(values + s * stride + h * dim + c, dim - c), acc);
             vf_store_n(out + h * dim + c, acc / vf_set(sum), dim - c);
         }
     }

@@ -58,21 +58,23 @@ static void gelu_erf(const float *x, float *out, int n)
 
 static void hyperbolic_tangent(const float *x, float *out, int n)
 {
-    for (int i = 0; i < n; i++) out[i] = (float)tanh((double)x[i]);
+    for (int i = 0; i < n; i++)
+        out[i] = (float)tanh((double)x[i]);
 }
 
 static void leaky_relu(const float *x, float slope, float *out, int n)
 {
-    for (int i = 0; i < n; i++) out[i] = x[i] > 0.0f ? x[i] : slope * x[i];
+    for (int i = 0; i < n; i++)
+        out[i] = x[i] > 0.0f ? x[i] : slope * x[i];
 }
 
 static void scale(const float *x, float factor, float *out, int n)
 {
-    for (int i = 0; i < n; i++) out[i] = factor * x[i];
+    for (int i = 0; i < n; i++)
+        out[i] = factor * x[i];
 }
 
-static void
-rotate(const float *x, float t, const float *rate, int n_heads, int dim, float *out)
+static void rotate(const float *x, float t, const float *rate, int n_heads, int dim, float *out)
 {
     for (int h = 0; h < n_heads; h++)
         for (int j = 0; j < dim / 2; j++) {
@@ -102,7 +104,8 @@ static void attend(const float *q,
             weights[s] = (float)(product / sqrt((double)dim));
             most = fmax(most, (double)weights[s]);
         }
-        for (int s = 0; s < n_keys; s++) sum += exp((double)weights[s] - most);
+        for (int s = 0; s < n_keys; s++)
+            sum += exp((double)weights[s] - most);
         for (int c = 0; c < dim; c++) {
             double value = 0.0;
             for (int s = 0; s < n_keys; s++)

@@ -28,7 +28,8 @@ static struct tess_row window(const struct builder *b, struct tess_row row, int 
 static int free_slot(int trunk, int other)
 {
     int slot = A;
-    while (slot == trunk || slot == other) slot++;
+    while (slot == trunk || slot == other)
+        slot++;
     return slot;
 }
 
@@ -58,9 +59,8 @@ static void add_upconv(struct builder *b, int channels, int stride)
 
 static void add_elu(struct builder *b)
 {
-    tess_rows_add(
-        b->rows,
-        tess_row(TESS_OP_ELU, b->trunk, b->trunk, 0, "%s.%d", b->side, b->index++));
+    tess_rows_add(b->rows,
+                  tess_row(TESS_OP_ELU, b->trunk, b->trunk, 0, "%s.%d", b->side, b->index++));
 }
 
 /* trunk = shortcut(trunk) + conv_1(elu(conv_k(elu(trunk)))) */
@@ -91,9 +91,8 @@ static void add_lstm(struct builder *b)
     int from = b->trunk;
     for (int i = 0; i < b->net->lstm_layers; i++) {
         int to = free_slot(b->trunk, from);
-        tess_rows_add(
-            b->rows,
-            tess_row(TESS_OP_LSTM, from, to, b->width, "%s.%d.lstm.%d", b->side, b->index, i));
+        tess_rows_add(b->rows, tess_row(TESS_OP_LSTM, from, to, b->width, "%s.%d.lstm.%d", b->side,
+                                        b->index, i));
         from = to;
     }
     struct tess_row sum = tess_row(TESS_OP_ADD, from, b->trunk, 0, "%s.%d", b->side, b->index++);
@@ -130,7 +129,9 @@ void tess_seanet_decoder(const struct tess_seanet *net, struct tess_rows *rows, 
     add_conv(&b, net->channels, net->last_kernel, 1);
 }
 
-int tess_seanet_read(const struct tess_config *config, struct tess_seanet *net, struct tess_why *why)
+int tess_seanet_read(const struct tess_config *config,
+                     struct tess_seanet *net,
+                     struct tess_why *why)
 {
     char padding[16];
     const struct tess_key keys[] = {

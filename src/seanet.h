@@ -6,19 +6,21 @@
 #include "src/family.h"
 
 struct tess_seanet {
-    int channels;     /* of the sound */
-    int width;        /* channels after the first layer: doubled at each ratio */
+    int channels;            /* of the sound */
+    int width;               /* channels after the first layer: doubled at each ratio */
     int ratios[8], n_ratios; /* of the decoder, in its order */
     int latent_width;
     int kernel, last_kernel, residual_kernel;
-    int shortcut;     /* a residual block's shortcut is a layer, not the identity */
+    int shortcut; /* a residual block's shortcut is a layer, not the identity */
     int lstm_layers;
     int causal;
-    int reflect;      /* padding mirrors the sound instead of being silent */
+    int reflect; /* padding mirrors the sound instead of being silent */
 };
 
 /** Reads the keys that these networks share. Errors: MODEL. */
-int tess_seanet_read(const struct tess_config *config, struct tess_seanet *net, struct tess_why *why);
+int tess_seanet_read(const struct tess_config *config,
+                     struct tess_seanet *net,
+                     struct tess_why *why);
 
 /** Appends the encoder's rows, sound in slot 0; returns the latent's slot. */
 int tess_seanet_encoder(const struct tess_seanet *net, struct tess_rows *rows);

@@ -19,7 +19,7 @@ struct tess_stream {
     int32_t n_pending; /* encoder: samples waiting for their hop to fill up */
     int32_t n_data;    /* floats of pending samples that stand before the network's state */
     int32_t ended;
-    int32_t option;    /* the value of the family's option */
+    int32_t option; /* the value of the family's option */
     /* then floats. Encoder: [hop][channels] pending samples; both: the network's state */
 };
 

@@ -132,8 +132,8 @@ struct tess_model_info {
     int entries;              /**< codes run from code_min to code_min + entries - 1 */
     int code_min;             /**< 0; below 0 the uint16_t codes are to be read as int16_t */
     enum tess_capability encode, decode;
-    int encode_delay; /**< samples a code waits for after the end of its hop */
-    int decode_delay; /**< samples a decoder holds back until later frames or the end */
+    int encode_delay;    /**< samples a code waits for after the end of its hop */
+    int decode_delay;    /**< samples a decoder holds back until later frames or the end */
     int64_t max_samples; /**< WHOLE_CLIP: the longest clip it encodes; else 0, any length */
     char option[32];     /**< name of an option of the family ("bandwidth_id"); "" = it has none */
     int option_max;      /**< its values are 0..option_max */

@@ -51,7 +51,8 @@ static int alloc_lists(struct tess_worker *w)
     w->option = tess_base_alloc(&w->allocator, n * sizeof *w->option);
     w->jobs = tess_base_alloc(&w->allocator, n * sizeof *w->jobs);
     w->progress = tess_base_alloc(&w->allocator, n * sizeof *w->progress);
-    if (!w->start || !w->states || !w->last || !w->option || !w->jobs || !w->progress) return TESS_E_NOMEM;
+    if (!w->start || !w->states || !w->last || !w->option || !w->jobs || !w->progress)
+        return TESS_E_NOMEM;
     int *lists = (int *)(void *)(w->start + n_points);
     for (size_t i = 0; i < n_points; i++)
         w->start[i] = lists + i * (n + 1);
