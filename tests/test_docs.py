@@ -6,8 +6,8 @@ README.md and docs/*.md: fenced blocks with the info string `sh`. docs/man/*: li
 that starts with # is a comment) and must exit with 0. A document's commands run in order, with
 bash, in one temporary folder where build/bin comes first in PATH and which holds
 
-    speech.wav, speech.flac     a minute of speech, 24 kHz, mono
-    recordings/                 a folder with two copies of it, a.wav and b.wav
+    speech.wav      four seconds of speech, 24 kHz, 16 bit, mono
+    recordings/     a folder with two copies of it, a.wav and b.wav
 
 Blocks for other ears (output, C, other shells) carry another info string. Not run, because they
 install, build, or need a sound card, are the commands that begin like one of SKIPPED.
@@ -18,10 +18,10 @@ Usage: test_docs.py SOURCE BUILD
 import os
 import pathlib
 import re
-import shutil
 import subprocess
 import sys
 import tempfile
+import wave
 
 SKIPPED = (
     "sudo ", "apt-get ", "git clone ", "cd tessera",  # getting it
@@ -57,14 +57,14 @@ def man_commands(text):
 
 def furnish(folder, source, environment):
     """Puts the sample files where a document's commands run."""
-    recording = source / "tests/data/speech.flac"
-    for command in (f"tessera encode -q '{recording}' x.tess", "tessera decode -q x.tess speech.wav"):
-        subprocess.run(command, shell=True, cwd=folder, env=environment, check=True)
-    (folder / "x.tess").unlink()
-    shutil.copy(recording, folder / "speech.flac")
+    command = "tessera encode -q tests/data/speech.flac - | tessera decode -q --raw - -"
+    pcm = subprocess.run(command, shell=True, cwd=source, env=environment, check=True,
+                         stdout=subprocess.PIPE).stdout
     (folder / "recordings").mkdir()
-    for name in "ab":
-        shutil.copy(folder / "speech.wav", folder / "recordings" / f"{name}.wav")
+    for name in ("speech.wav", "recordings/a.wav", "recordings/b.wav"):
+        with wave.open(str(folder / name), "wb") as sound:
+            sound.setparams((1, 2, 24000, 0, "NONE", ""))
+            sound.writeframes(pcm[: 4 * 24000 * 2])
 
 
 def run(commands, folder, environment):

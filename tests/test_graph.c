@@ -1,6 +1,6 @@
 /* Rows of every operator, on tiny networks: however the input is pushed, whoever else is in the
- * batch and however many threads run it, the bits are those of one push alone; convolutions and the
- * LSTM are the plain sums. */
+ * batch and however many threads run it, the bits are those of one push alone; convolutions, the LSTM
+ * and the overlap are the plain sums. */
 #include "tests/network.h"
 
 #include <math.h>
@@ -115,13 +115,18 @@ static const struct network networks[] = {
       ROW(LOG_PHASE, "p", 1, 2, 13, KSD(3, 1, 1))},
      {{0}},
      0},
-    {"synthesis, all held back",
+    {"synthesis",
      14, 2,
      {ROW(POLAR, "p", 0, 1, 14, KSD(1, 1, 1), .value = 6.0f),
       ROW(ISTFT, "s", 1, 0, 1, KSD(12, 4, 1), .value = 2.0f, .right = 8)},
      {{0}},
      0},
-    {"synthesis, some held back",
+    {"overlap, all held back",
+     14, 1,
+     {ROW(ISTFT, "s", 0, 1, 1, KSD(12, 4, 1), .value = 1.0f, .right = 8)},
+     {{0}},
+     0},
+    {"overlap, some held back",
      14, 1,
      {ROW(ISTFT, "s", 0, 1, 1, KSD(12, 4, 1), .value = 1.0f, .right = 3)},
      {{0}},
@@ -247,7 +252,7 @@ static void check_network(const struct network *net, int n_frames, void (*check)
 /* Short clips too: there a mirrored one has less than it mirrors. */
 static void each_network(void (*check)(struct truth *))
 {
-    static const int frames[] = {1, 2, 3, 5, MAX_FRAMES};
+    static const int frames[] = {0, 1, 2, 3, 5, MAX_FRAMES};
     for (int i = 0; i < N_NETWORKS; i++)
         for (size_t k = 0; k < sizeof frames / sizeof *frames; k++)
             check_network(&networks[i], frames[k], check);
@@ -468,6 +473,25 @@ static void is_plain_lstm(struct truth *t)
     free(from_h);
 }
 
+/* All that the transform gives, flushed, but for the samples to be dropped. */
+static void is_plain_istft(struct truth *t)
+{
+    const struct tess_row *row = &t->net->rows[0];
+    if (row->op != TESS_OP_ISTFT) return;
+    const struct tess_stft *stft = t->graph->layers[0].stft;
+    float *all = floats((size_t)(t->n * row->stride + row->kernel));
+    float *overlap = floats(tess_stft_state(stft));
+    void *scratch = tess_base_alloc(&memory, tess_stft_scratch(stft));
+    assert_non_null(scratch);
+    tess_istft_push(stft, overlap, t->in, t->n, all, scratch);
+    tess_istft_flush(stft, overlap, all + t->n * row->stride);
+    assert_int_equal(t->n_out, t->n * row->stride);
+    assert_memory_equal(t->out, all + row->right, (size_t)t->n_out * sizeof *all);
+    free(all);
+    free(overlap);
+    tess_base_free(&memory, scratch);
+}
+
 static void test_plain_sums(void **state)
 {
     (void)state;
@@ -475,6 +499,7 @@ static void test_plain_sums(void **state)
     each_network(is_plain_depthwise);
     each_network(is_plain_upconv);
     each_network(is_plain_lstm);
+    each_network(is_plain_istft);
 }
 
 int main(void)
