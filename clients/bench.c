@@ -1,6 +1,6 @@
 /* `tessera bench`: how fast this machine encodes and decodes, whole files and one hop at a time,
- * beside what its core can do at most, measured in between: on a busy or throttled machine both
- * fall, and the fraction stays. */
+ * beside what its core can do at most, measured in between. That fraction is of the time which
+ * cores worked for us, so it stays where neighbours or heat make the times longer. */
 #include "audio_in.h"
 #include "convert.h"
 #include "find_model.h"
@@ -196,7 +196,6 @@ static double flops(const struct bench *b, const struct row *row)
 static int measure(struct bench *b, int n_runs, struct results *r)
 {
     double seconds = (double)b->n_frames * b->info.hop / b->info.sample_rate;
-    int threads = b->options->threads ? b->options->threads : 1;
     double *values = malloc(sizeof *values * (size_t)n_runs * 3 * N_ROWS);
     if (!values) return cli_fail_memory();
     double *speed = values, *fraction = speed + n_runs * N_ROWS, *peak = fraction + n_runs * N_ROWS;
@@ -204,12 +203,12 @@ static int measure(struct bench *b, int n_runs, struct results *r)
     for (int run = -1; run < n_runs && !error; run++) {
         for (int i = 0; i < N_ROWS && !error; i++) {
             double limit = cli_peak_gflops(b->info.kernel);
-            double start = cli_clock();
+            double start = cli_clock(), cpu_start = cli_cpu_clock();
             error = rows[i].run(b, b->worker, rows[i].step);
-            double x = seconds / (cli_clock() - start);
+            double spent = cli_clock() - start, cpu_spent = cli_cpu_clock() - cpu_start;
             if (run < 0) continue;
-            speed[i * n_runs + run] = x;
-            fraction[i * n_runs + run] = x * flops(b, &rows[i]) / (limit * 1e9 * threads);
+            speed[i * n_runs + run] = seconds / spent;
+            fraction[i * n_runs + run] = seconds * flops(b, &rows[i]) / cpu_spent / (limit * 1e9);
             peak[i * n_runs + run] = limit;
         }
     }

@@ -7,6 +7,9 @@
 /** Seconds of a clock that only goes forward. */
 double cli_clock(void);
 
+/** Seconds that cores have worked for this program, all its threads together. */
+double cli_cpu_clock(void);
+
 /** Most memory this program has had so far, in bytes. */
 uint64_t cli_peak_memory(void);
 

@@ -64,7 +64,9 @@ def _values(name, stored):
 
 
 def _row(row, tensors):
-    """The array of one row, or None where the row is only checked."""
+    """The array of one row, or None where it has none."""
+    if not row.make:
+        return None
     values = [_values(name, tensors[name]) for name in row.published]
     try:
         array = row.make(*values)

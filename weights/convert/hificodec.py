@@ -33,15 +33,14 @@ def _encoder(c):
 
 def _decoder(c):
     width = c["width"] << len(c["ratios"])
-    kernel = c["kernel"]
-    rows = conv("decoder.in", "generator.conv_pre", width, c["latent_width"], kernel, normed=True)
+    first, last = ("decoder.in", "generator.conv_pre"), ("decoder.out", "generator.conv_post")
+    rows = conv(*first, width, c["latent_width"], c["kernel"], normed=True)
     for i, kernel in enumerate(c["kernels"]):
         up = f"decoder.{i}.up"
         rows += transposed(up, f"generator.ups.{i}", width // 2, width, kernel, normed=True)
         width //= 2
         rows += _branches(c, "decoder", "generator", i, width, c["branch_kernels"])
-    out = ("decoder.out", "generator.conv_post")
-    return rows + conv(*out, c["channels"], width, c["kernel"], normed=True)
+    return rows + conv(*last, c["channels"], width, c["kernel"], normed=True)
 
 
 def _quantizer(c):

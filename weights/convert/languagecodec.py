@@ -44,7 +44,7 @@ def _model():
     rows = [
         *seanet.encoder(config, f"{encodec}.encoder.model", normed=True),
         *codebooks(f"{encodec}.quantizer.vq.layers", *books),
-        *(row._replace(ours=None) for row in unused),
+        *(row._replace(ours=None, make=None) for row in unused),
         *_decoder(config),
     ]
     training = (

@@ -46,8 +46,8 @@ class _Layers:
         self.n += 1
 
 
-def encoder(c, published, normed, ours="encoder"):
-    side, width = _Layers(c, ours, published, normed), c["width"]
+def encoder(c, published, normed):
+    side, width = _Layers(c, "encoder", published, normed), c["width"]
     side.conv(width, c["channels"], c["kernel"])
     for ratio in reversed(c["ratios"]):
         side.residual(width)
@@ -60,8 +60,8 @@ def encoder(c, published, normed, ours="encoder"):
     return side.rows
 
 
-def decoder(c, published, normed, ours="decoder"):
-    side, width = _Layers(c, ours, published, normed), c["width"] << len(c["ratios"])
+def decoder(c, published, normed):
+    side, width = _Layers(c, "decoder", published, normed), c["width"] << len(c["ratios"])
     side.conv(width, c["latent_width"], c["kernel"])
     side.lstm(width)
     for ratio in c["ratios"]:
