@@ -175,7 +175,9 @@ static void run(const struct network *net,
     int lists[MAX_CASE_ROWS + 1][MAX_PARTS + 1] = {{0}}, *start[MAX_CASE_ROWS + 1];
     float *states[MAX_PARTS], *scratch[MAX_TEAM] = {0};
     unsigned char last[MAX_PARTS];
-    struct tess_batch batch = {n_parts, start, states, last, {0}};
+    const int options[MAX_PARTS] = {0};
+    struct tess_batch batch = {
+        .n_streams = n_parts, .start = start, .states = states, .last = last, .option = options};
     struct tess_team *team;
     size_t n_frames = 0;
     for (int i = 0; i <= MAX_CASE_ROWS; i++)

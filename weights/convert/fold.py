@@ -37,6 +37,11 @@ def depthwise(w):
     return w[:, 0, :].T
 
 
+def side_by_side(axis):
+    """1x1 convolutions of one input (axis 0) or to one sum (axis 1) as one matrix."""
+    return lambda *parts: np.concatenate([conv(part) for part in parts], axis)
+
+
 def total(a, b):
     return a.astype(np.float64) + b
 

@@ -22,15 +22,23 @@ def _transformer(c, side):
 
 
 def _quantizer(c, part, books):
-    entries, narrow, wide = c["entries"], c["entry_width"], c["latent_width"]
-    ours, published, rows = f"quantizer.{part}", f"quantizer.rvq_{part}", []
-    for name, shape in (("input", (narrow, wide, 1)), ("output", (wide, narrow, 1))):
-        rows += plain(f"{ours}.{name}", f"{published}.{name}_proj.weight", *shape, make=fold.conv)
+    entries, narrow = c["entries"], c["entry_width"]
+    published, rows = f"quantizer.rvq_{part}", []
     for i, k in enumerate(books):
         book = f"{published}.vq.layers.{i}._codebook"
         shapes = {f"{book}.cluster_usage": (entries,), f"{book}.embedding_sum": (entries, narrow)}
         rows.append(Row(f"quantizer.{k}", shapes, fold.codebook))
         rows += dropped(f"{book}._initialized", 1)
+    return rows
+
+
+def _projections(c):
+    """Both quantizers' projections in one matrix each: what they see stands side by side."""
+    narrow, wide = c["entry_width"], c["latent_width"]
+    rows = []
+    for name, shape, axis in (("input", (narrow, wide, 1), 0), ("output", (wide, narrow, 1), 1)):
+        parts = {f"quantizer.rvq_{part}.{name}_proj.weight": shape for part in ("first", "rest")}
+        rows.append(Row(f"quantizer.{name}.weight", parts, fold.side_by_side(axis)))
     return rows
 
 
@@ -51,6 +59,7 @@ def _model():
         *seanet.encoder(config, "encoder.model", normed=False),
         *_transformer(config, "encoder"),
         *conv(*down, bias=False),
+        *_projections(config),
         *_quantizer(config, "first", range(1)),
         *_quantizer(config, "rest", range(1, config["codebooks"])),
         *depthwise(*up, bias=False),
