@@ -3,6 +3,7 @@
 
 #include "json_out.h"
 #include "machine.h"
+#include "report.h"
 
 #include <stdio.h>
 #include <unistd.h>
@@ -19,10 +20,11 @@ void cli_progress_step(struct cli_progress *p, double done)
     if (!p->shown || now - p->last < 1) return;
     p->last = now;
     long long s = (long long)done;
-    fputs("\r", stderr);
-    if (p->total > 0) fprintf(stderr, "%.0f %%  ", 100 * done / p->total);
-    fprintf(stderr, "%02lld:%02lld:%02lld  %.0fx real time\033[K", s / 3600, s / 60 % 60, s % 60,
-            done / (now - p->start));
+    char part[16] = "", line[80];
+    if (p->total > 0) snprintf(part, sizeof part, "%.0f %%  ", 100 * done / p->total);
+    snprintf(line, sizeof line, "%s%02lld:%02lld:%02lld  %.0fx real time", part, s / 3600,
+             s / 60 % 60, s % 60, done / (now - p->start));
+    cli_say_progress(line);
 }
 
 void cli_progress_end(const struct cli_progress *p,
@@ -34,7 +36,7 @@ void cli_progress_end(const struct cli_progress *p,
     double seconds = (double)summary->n_samples / summary->rate;
     double speed = spent > 0 ? seconds / spent : 0;
     double megabytes = (double)cli_peak_memory() / 1e6;
-    if (p->shown) fputs("\r\033[K", stderr);
+    cli_say_progress("");
     if (options->json) {
         cJSON *root = cJSON_CreateObject();
         cJSON_AddStringToObject(root, "input", summary->input);

@@ -1,8 +1,18 @@
-/* A format in, one clean line on standard error out. */
+/* A format in, one clean line on standard error out. What progress has left there is taken away
+ * first, so that no message hangs on its end. */
 #include "report.h"
 
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
+
+static bool has_progress;
+
+void cli_say_progress(const char *line)
+{
+    if (*line || has_progress) fprintf(stderr, "\r%s\033[K", line);
+    has_progress = *line;
+}
 
 static void say(const char *format, va_list args)
 {
@@ -10,6 +20,7 @@ static void say(const char *format, va_list args)
     vsnprintf(line, sizeof line, format, args);
     for (char *c = line; *c; c++)
         if ((unsigned char)*c < ' ' || *c == 0x7f) *c = '?';
+    cli_say_progress("");
     fprintf(stderr, "tessera: %s\n", line);
 }
 

@@ -23,4 +23,7 @@ int cli_fail(int exit_code, const char *format, ...) __attribute__((format(print
 /** What is said when memory is gone; returns CLI_FAILED. */
 int cli_fail_memory(void);
 
+/** Renews the one line of progress on a terminal; "" takes it away, as what is said does. */
+void cli_say_progress(const char *line);
+
 #endif
