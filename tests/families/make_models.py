@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Makes the published families' models that the tests run: FOLDER/NAME.safetensors of the seed.
 
-Usage: make_models.py FOLDER [--seed N] [NAME...]      all families without a NAME
+Usage: make_models.py FOLDER [--seed N] [NAME...]      all families without a NAME; one seed a folder
 A model that is newer than what makes it is kept. Needs numpy; run from anywhere.
 """
 
@@ -45,7 +45,7 @@ def main():
     parser.add_argument("folder", type=pathlib.Path)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("names", nargs="*", metavar="NAME")
-    given = parser.parse_args()
+    given = parser.parse_intermixed_args()
     given.folder.mkdir(parents=True, exist_ok=True)
     for family in given.names or convert.MODELS:
         make(given.folder, family, given.seed)
