@@ -12,7 +12,7 @@ import struct
 import subprocess
 import unittest
 
-from cli import (BAD_MODEL, BIN, FAILED, HOP, MODEL, RATE, SLOW, SPEECH, USAGE, Case,
+from cli import (BAD_MODEL, BIN, FAILED, HOP, MODEL, RATE, SPEECH, USAGE, Case,
                  environment, float_wav, tone)
 
 
@@ -197,7 +197,6 @@ class Encode(Case):
             self.run_it("decode", "-f", "--rate", 16000, "a.tess", "a.wav")
             self.assertEqual(self.read_wav("a.wav")[::2], (16000, -(-info["n_samples"] * 2 // 3)))
 
-    @unittest.skipIf(SLOW, "a minute of sound takes too long with this build")
     def test_flac(self):
         self.run_it("encode", SPEECH, "a.tess")
         out = self.run_it("encode", "-", stdin=SPEECH.read_bytes()).stdout
