@@ -70,6 +70,8 @@ static int open_decoder(struct decode *d)
 {
     struct tess_worker_options how = {.size = sizeof how, .threads = d->options->threads};
     struct tess_stream_options what = {.size = sizeof what, .codebooks = d->codes_in.codebooks};
+    int exit_code = cli_options_family(d->options, &d->info, &what.option);
+    if (exit_code) return exit_code;
     int error = tess_worker_create(&d->worker, d->model, &how);
     if (!error) error = tess_decoder_create(&d->decoder, d->model, &what);
     if (error == TESS_E_ARGUMENT)

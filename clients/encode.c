@@ -32,6 +32,8 @@ struct encode {
     size_t n_codes;
     int codebooks;
     int64_t n_samples; /* at the model's rate, so far */
+    float *clip;       /* [clip_capacity][channels]: of a model that needs all samples at once */
+    size_t n_clip, clip_capacity;
 };
 
 static int open_sound(struct encode *e, const char *path)
@@ -54,16 +56,25 @@ static int open_sound(struct encode *e, const char *path)
                             e->info.channels, e->n_block);
 }
 
+/* For the codes of one push of n samples, of what the encoder may hold back, and of the end. */
+static int make_room(struct encode *e, size_t n)
+{
+    e->n_codes = (n + (size_t)e->info.encode_delay) / (size_t)e->info.hop + 2;
+    free(e->codes);
+    e->codes = malloc(sizeof(uint16_t) * e->n_codes * (size_t)e->codebooks);
+    return e->codes ? CLI_OK : cli_fail_memory();
+}
+
 static int open_encoder(struct encode *e)
 {
     struct tess_worker_options how = {.size = sizeof how, .threads = e->options->threads};
     struct tess_stream_options what = {.size = sizeof what, .codebooks = e->codebooks};
+    int exit_code = cli_options_family(e->options, &e->info, &what.option);
+    if (exit_code) return exit_code;
     int error = tess_worker_create(&e->worker, e->model, &how);
     if (!error) error = tess_encoder_create(&e->encoder, e->model, &what);
     if (error) return cli_fail(CLI_FAILED, "encoder: %s", tess_strerror(error));
-    e->n_codes = e->convert.capacity / (size_t)e->info.hop + 2;
-    e->codes = malloc(sizeof(uint16_t) * e->n_codes * (size_t)e->codebooks);
-    return e->codes ? CLI_OK : cli_fail_memory();
+    return make_room(e, e->convert.capacity);
 }
 
 static int open_codes(struct encode *e, const char *path)
@@ -83,6 +94,8 @@ static int open_hashes(struct encode *e)
 {
     const char *path = e->options->save_hash;
     if (!path) return CLI_OK;
+    if (e->info.encode == TESS_WHOLE_CLIP)
+        return cli_fail(CLI_USAGE, "--save-hash: %s encodes a sound at once", e->info.name);
     if (e->out.is_stdout && strcmp(path, "-") == 0)
         return cli_fail(CLI_USAGE, "--save-hash -: standard output holds the codes");
     int exit_code = cli_output_open(&e->hash_out, path, e->options->force, &e->in);
@@ -110,10 +123,31 @@ static int push(struct encode *e, const float *pcm, size_t n, bool end)
     return exit_code;
 }
 
+/* Keeps samples until all are there. */
+static int keep(struct encode *e, const float *pcm, size_t n)
+{
+    const size_t channels = (size_t)e->info.channels;
+    if ((int64_t)(e->n_clip + n) > e->info.max_samples)
+        return cli_fail(CLI_FAILED, "%s: longer than the %lld s that %s encodes at once",
+                        e->in.name, (long long)e->info.max_samples / e->info.sample_rate,
+                        e->info.name);
+    if (e->n_clip + n > e->clip_capacity) {
+        size_t capacity = 2 * (e->n_clip + n);
+        float *clip = realloc(e->clip, sizeof *clip * capacity * channels);
+        if (!clip) return cli_fail_memory();
+        e->clip = clip;
+        e->clip_capacity = capacity;
+    }
+    memcpy(e->clip + e->n_clip * channels, pcm, sizeof *pcm * n * channels);
+    e->n_clip += n;
+    return CLI_OK;
+}
+
 /* Hashes are of the encoder right after each frame, so then a push ends where a hop does. */
 static int push_all(struct encode *e, const float *pcm, size_t n)
 {
     int exit_code = CLI_OK;
+    if (e->info.encode == TESS_WHOLE_CLIP) return n > 0 ? keep(e, pcm, n) : CLI_OK;
     while (n > 0 && !exit_code) {
         size_t to_hop = (size_t)(e->info.hop - e->n_samples % e->info.hop);
         size_t some = e->hashes.out && to_hop < n ? to_hop : n;
@@ -142,12 +176,26 @@ static int run(struct encode *e, struct cli_progress *progress)
     if (e->audio.at < e->audio.n_samples && !e->options->quiet)
         cli_say("%s: ends early, after %lld of %lld samples", e->in.name, (long long)e->audio.at,
                 (long long)e->audio.n_samples);
-    return push(e, NULL, 0, true);
+    int exit_code = e->n_clip ? make_room(e, e->n_clip) : CLI_OK;
+    return exit_code ? exit_code : push(e, e->clip, e->n_clip, true);
+}
+
+/* A family that gives no frame for a last part of a hop covers that much less of the source. */
+static int64_t covered_source(const struct encode *e)
+{
+    const int64_t covered = e->codes_out.n_frames * e->info.hop;
+    if (!e->info.drops_partial || covered >= e->n_samples) return e->audio.at;
+    if (!e->options->quiet)
+        cli_say("%s: the last %lld samples fill no frame and are left out", e->in.name,
+                (long long)(e->n_samples - covered));
+    return covered * e->audio.pcm.rate / e->info.sample_rate;
 }
 
 static int finish(struct encode *e)
 {
-    int exit_code = cli_codes_out_finish(&e->codes_out, e->audio.at, e->n_samples);
+    int64_t n_source = covered_source(e), n_samples = e->n_samples;
+    if (n_source < e->audio.at) n_samples = e->codes_out.n_frames * e->info.hop;
+    int exit_code = cli_codes_out_finish(&e->codes_out, n_source, n_samples);
     if (!exit_code && e->hashes.out) exit_code = cli_output_commit(&e->hash_out);
     if (!exit_code) exit_code = cli_output_commit(&e->out);
     return exit_code;
@@ -179,6 +227,7 @@ static void close_all(struct encode *e)
     if (e->encoder) tess_encoder_destroy(e->encoder, e->model);
     tess_worker_destroy(e->worker);
     tess_model_close(e->model);
+    free(e->clip);
     free(e->codes);
     free(e->pcm);
 }

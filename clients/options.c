@@ -47,6 +47,7 @@ static const struct row rows[] = {
     WHOLE("codebooks", 0, CLI_ENCODE | CLI_BENCH, codebooks, "K", "codes a frame", 1, 64),
     WHOLE("n-quantizers", 0, CLI_ENCODE, codebooks, "K", "the same", 1, 64),
     REAL("bitrate", 'b', CLI_ENCODE, bitrate, "KBPS", "the same, in kbit/s", 1e-3, 1e6),
+    TEXT("option", 0, CODE, option, "NAME=VALUE", "an option of the model's family"),
     TEXT("format", 0, CLI_ENCODE, format, "tess|npy|json", "what to write [by OUT's suffix]"),
     TEXT("save-hash", 0, CLI_ENCODE, save_hash, "FILE", "hashes of every frame"),
     TEXT("rate", 0, CLI_DECODE, rate, "HZ|source", "sample rate to write [the model's]"),
@@ -183,6 +184,26 @@ void cli_options_help(const struct cli_verb *verb)
     poptPrintHelp(popt, stdout, 0);
     poptFreeContext(popt);
     printf("\n%s. See man tessera.\n", verb->summary);
+}
+
+int cli_options_family(const struct cli_options *options,
+                       const struct tess_model_info *info,
+                       int *value)
+{
+    const char *text = options->option;
+    const size_t n = strlen(info->option);
+    *value = 0;
+    if (!text) return CLI_OK;
+    if (n == 0) return cli_fail(CLI_USAGE, "--option %s: %s has no options", text, info->name);
+    char *end = NULL;
+    long number = -1;
+    if (strncmp(text, info->option, n) == 0 && text[n] == '=')
+        number = strtol(text + n + 1, &end, 10);
+    if (!end || end == text + n + 1 || *end || number < 0 || number > info->option_max)
+        return cli_fail(CLI_USAGE, "--option %s: %s has %s=0 to %s=%d", text, info->name,
+                        info->option, info->option, info->option_max);
+    *value = (int)number;
+    return CLI_OK;
 }
 
 int cli_options_raw(const struct cli_options *options, struct cli_pcm *pcm)

@@ -3,6 +3,7 @@
 #define CLI_OPTIONS_H
 
 #include "pcm.h"
+#include "src/tessera.h"
 
 /* Which verbs take an option; rows of options.c name several. */
 enum cli_verb_bit {
@@ -21,6 +22,7 @@ struct cli_options {
     int threads; /* numbers: 0 = not given */
     int codebooks;
     double bitrate; /* kbit/s */
+    char *option;   /* NAME=VALUE */
     char *format;
     char *save_hash;
     int raw, as_float;
@@ -54,6 +56,12 @@ void cli_options_help(const struct cli_verb *verb);
 /** The raw format that the options ask for: defaults 48000 Hz, 2 channels, 16 bits, as opusenc.
  *  Returns 0 or CLI_USAGE, the reason told. */
 int cli_options_raw(const struct cli_options *options, struct cli_pcm *pcm);
+
+/** The value of the model's own option that --option gives, else 0. Returns 0 or CLI_USAGE, the
+ *  reason told. */
+int cli_options_family(const struct cli_options *options,
+                       const struct tess_model_info *info,
+                       int *value);
 
 /** IN with its suffix changed, to be freed; "-" for "-". NULL without memory. */
 char *cli_options_output(const char *in, const char *suffix);

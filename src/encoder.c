@@ -140,11 +140,14 @@ static void quantize(void *ctx, struct tess_team *team, int thread, int n_thread
         if (begin >= stop) continue;
         const struct tess_encode_job *job = &q->jobs[w->jobs[b]];
         const int k = job->encoder->stream.codebooks;
-        tess_quantizer_encode(&w->model->quantizer,
-                              w->batch.slots[graph->out_slot] +
-                                  (size_t)begin * (size_t)graph->out_channels,
-                              stop - begin, k, job->codes + (job->n_frames + begin - start[b]) * k,
-                              w->scratch[thread]);
+        for (int t = begin, some; t < stop;
+             t += some) { /* a whole clip is more than scratch is for */
+            some = stop - t < TESS_BATCH_FRAMES ? stop - t : TESS_BATCH_FRAMES;
+            tess_quantizer_encode(
+                &w->model->quantizer,
+                w->batch.slots[graph->out_slot] + (size_t)t * (size_t)graph->out_channels, some, k,
+                job->codes + (job->n_frames + t - start[b]) * k, w->scratch[thread]);
+        }
     }
 }
 
