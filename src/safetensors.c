@@ -1,6 +1,7 @@
 /* A file's bytes in; a table of tensors that point into them, metadata and SHA-256 out.
  * The file: u64 header length, header (JSON, padded with spaces), data. A tensor is in the table
  * only with all its numbers checked against the file's length. */
+#define _DEFAULT_SOURCE /* madvise */
 #include "src/safetensors.h"
 
 #include "src/json.h"
@@ -24,6 +25,7 @@ enum {
     MAX_METADATA = 64,
     MAX_KEY = 127,
     MAX_VALUE = 65535,
+    HASHED = 1 << 20, /* bytes at a time */
 };
 
 static const struct {
@@ -34,6 +36,15 @@ static const struct {
     TESS_DTYPES(DTYPE_ROW)
 #undef DTYPE_ROW
 };
+
+/* Gives a mapped file's pages back: they come again from the file if they are read. */
+static void forget(const struct tess_safetensors *st, const unsigned char *bytes, size_t n)
+{
+    if (!st->mapping) return;
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE), begin = (size_t)(bytes - st->bytes);
+    const size_t first = begin / page * page;
+    madvise((char *)st->mapping + first, begin + n - first, MADV_DONTNEED);
+}
 
 static const char metadata_key[] = "__metadata__";
 
@@ -252,9 +263,32 @@ static int read_file(struct tess_safetensors *st, struct tess_why *why)
 
     SHA2_CTX sha;
     SHA256Init(&sha);
-    SHA256Update(&sha, st->bytes, st->n_bytes);
+    for (size_t at = 0; at < st->n_bytes; at += HASHED) {
+        size_t n = st->n_bytes - at < HASHED ? st->n_bytes - at : HASHED;
+        SHA256Update(&sha, st->bytes + at, n);
+        forget(st, st->bytes + at, n);
+    }
     SHA256Final(st->sha256, &sha);
     return TESS_OK;
+}
+
+/* mapping: what close unmaps, also of a failed open, or NULL. */
+static int open_bytes(struct tess_safetensors *st,
+                      const void *data,
+                      size_t n_bytes,
+                      void *mapping,
+                      const struct tess_allocator *allocator,
+                      struct tess_why *why)
+{
+    *st = (struct tess_safetensors){.bytes = data,
+                                    .n_bytes = n_bytes,
+                                    .mapping = mapping,
+                                    .allocator = tess_base_allocator(allocator)};
+    int err = n_bytes > MAX_BYTES
+                  ? tess_base_fail(why, TESS_E_MODEL, "the file has more than %d bytes", MAX_BYTES)
+                  : read_file(st, why);
+    if (err) tess_safetensors_close(st);
+    return err;
 }
 
 int tess_safetensors_open_memory(struct tess_safetensors *st,
@@ -263,13 +297,7 @@ int tess_safetensors_open_memory(struct tess_safetensors *st,
                                  const struct tess_allocator *allocator,
                                  struct tess_why *why)
 {
-    *st = (struct tess_safetensors){
-        .bytes = data, .n_bytes = n_bytes, .allocator = tess_base_allocator(allocator)};
-    int err = n_bytes > MAX_BYTES
-                  ? tess_base_fail(why, TESS_E_MODEL, "the file has more than %d bytes", MAX_BYTES)
-                  : read_file(st, why);
-    if (err) tess_safetensors_close(st);
-    return err;
+    return open_bytes(st, data, n_bytes, NULL, allocator, why);
 }
 
 static int fail_errno(struct tess_why *why, const char *what)
@@ -307,13 +335,7 @@ int tess_safetensors_open(struct tess_safetensors *st,
     }
 done:
     close(fd);
-    if (err) return err;
-    err = tess_safetensors_open_memory(st, mapping, n_bytes, allocator, why);
-    if (!err)
-        st->mapping = mapping;
-    else if (mapping)
-        munmap(mapping, n_bytes);
-    return err;
+    return err ? err : open_bytes(st, mapping, n_bytes, mapping, allocator, why);
 }
 
 void tess_safetensors_close(struct tess_safetensors *st)
@@ -383,4 +405,9 @@ int tess_safetensors_widen(const struct tess_tensor *tensor, float *out, struct 
                                   tensor->name, i);
     }
     return TESS_OK;
+}
+
+void tess_safetensors_forget(const struct tess_safetensors *st, const struct tess_tensor *tensor)
+{
+    forget(st, tensor->data, tensor->n_bytes);
 }

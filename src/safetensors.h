@@ -83,4 +83,8 @@ struct tess_tensor *tess_safetensors_find(const struct tess_safetensors *st, con
  *  dtype; an element is infinite or NaN: *out is then undefined). Any thread. */
 int tess_safetensors_widen(const struct tess_tensor *tensor, float *out, struct tess_why *why);
 
+/** The tensor's bytes are not needed for now: a mapped file's memory shrinks until they are read
+ *  again. Cannot fail, any thread. */
+void tess_safetensors_forget(const struct tess_safetensors *st, const struct tess_tensor *tensor);
+
 #endif

@@ -37,6 +37,7 @@ int tess_weights_take(struct tess_weights *weights,
     float *values = tess_base_alloc(weights->allocator, tensor->n_elements * sizeof *values);
     if (!values) return TESS_E_NOMEM;
     int err = tess_safetensors_widen(tensor, values, weights->why);
+    tess_safetensors_forget(weights->file, tensor);
     if (err) {
         tess_base_free(weights->allocator, values);
         return err;
