@@ -83,7 +83,7 @@ static double run_sound(const float *pcm)
 
 static double fastest_sound(const float *pcm)
 {
-    double best = INFINITY;
+    double best = HUGE_VAL;
     for (int i = 0; i < 3; i++)
         best = fmin(best, run_sound(pcm));
     return best;
