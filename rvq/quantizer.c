@@ -13,6 +13,8 @@ static const char *row_fault(const struct tess_quantizer_row *rows, int k, int l
         return "the slice is not inside the latent";
     if (row->keep_from < 0 || row->keep_from >= row->keep_to || row->keep_to > row->width)
         return "the mask is not inside the slice";
+    if (row->scalar != rows[0].scalar || (row->scalar && row->width != 1))
+        return "a scalar row has width 1 and is not among others";
     if (row->n_subtract < 0 || row->n_subtract > k) return "it subtracts more rows than precede it";
     for (int i = 0; i < row->n_subtract; i++) {
         int earlier = row->subtract[i];
@@ -47,6 +49,13 @@ int tess_quantizer_create(struct tess_quantizer *q,
     q->latent_width = latent_width;
     q->n_entries = n_entries;
     memcpy(q->rows, rows, (size_t)n_rows * sizeof *rows);
+    if (rows->scalar) {
+        int err = tess_grid_create(&q->grid, n_entries, allocator);
+        q->code_min = -q->grid.code_max;
+        return err ? tess_base_fail(why, err, "a grid of %d entries: %s", n_entries,
+                                    tess_strerror(err))
+                   : TESS_OK;
+    }
     for (int k = 0; k < n_rows; k++) {
         int err = tess_codebook_create(&q->books[k], entries[k], n_entries, rows[k].width, isa,
                                        allocator);
@@ -63,6 +72,7 @@ void tess_quantizer_destroy(struct tess_quantizer *q, const struct tess_allocato
 {
     for (int k = 0; k < q->n_rows; k++)
         tess_codebook_destroy(&q->books[k], allocator);
+    tess_grid_destroy(&q->grid, allocator);
     memset(q, 0, sizeof *q);
 }
 
@@ -80,9 +90,12 @@ size_t tess_quantizer_scratch(const struct tess_quantizer *q, int n_frames)
     return (size_t)widest * (size_t)n_frames;
 }
 
-static const float *entry_of(const struct tess_codebook *book, uint16_t code)
+/* What a code of row k stands for, [width]. */
+static const float *entry_of(const struct tess_quantizer *q, int k, uint16_t code)
 {
-    return book->entries + (size_t)code * (size_t)book->dim;
+    const size_t entry = (uint16_t)(code - q->code_min);
+    if (q->rows[k].scalar) return q->grid.values + entry;
+    return q->books[k].entries + entry * (size_t)q->books[k].dim;
 }
 
 /* What the rows before left of one frame: slice [width], codes [K] to r [width]. */
@@ -96,7 +109,7 @@ static void residual(const struct tess_quantizer *q,
         r[d] = d >= row->keep_from && d < row->keep_to ? slice[d] : 0;
     for (int i = 0; i < row->n_subtract; i++) {
         int k = row->subtract[i];
-        const float *entry = entry_of(&q->books[k], codes[k]);
+        const float *entry = entry_of(q, k, codes[k]);
         for (int d = 0; d < row->width; d++)
             r[d] -= entry[d];
     }
@@ -122,7 +135,10 @@ void tess_quantizer_encode(const struct tess_quantizer *q,
             z = scratch;
             stride = row->width;
         }
-        tess_codebook_nearest(&q->books[k], z, stride, n_frames, codes + k, n_columns);
+        if (row->scalar)
+            tess_grid_encode(&q->grid, z, stride, n_frames, codes + k, n_columns);
+        else
+            tess_codebook_nearest(&q->books[k], z, stride, n_frames, codes + k, n_columns);
     }
 }
 
@@ -136,8 +152,8 @@ int tess_quantizer_decode(const struct tess_quantizer *q,
     memset(latent, 0, (size_t)n_frames * (size_t)q->latent_width * sizeof *latent);
     for (int t = 0; t < n_frames; t++, codes += n_columns, latent += q->latent_width)
         for (int k = 0; k < n_columns; k++) {
-            if (codes[k] >= q->n_entries) return TESS_E_CODE;
-            const float *entry = entry_of(&q->books[k], codes[k]);
+            if ((uint16_t)(codes[k] - q->code_min) >= q->n_entries) return TESS_E_CODE;
+            const float *entry = entry_of(q, k, codes[k]);
             float *z = latent + q->rows[k].from;
             for (int d = 0; d < q->rows[k].width; d++)
                 z[d] += entry[d];

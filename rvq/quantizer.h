@@ -5,21 +5,26 @@
  *     r = ((r - z_a) - z_b) - ...             for the rows a, b, ... of `subtract`, in this order,
  *     code = nearest entry of the row's codebook to r;  z = that entry, used whole.
  *
+ * A scalar row has the grid of grid.h for a codebook: width 1, V = 2 m + 1, codes -m..m.
+ *
  *  RVQ, K layers:      {0, D, keep all, subtract 0..l-1}
  *  GRVQ, G groups:     {g d, d, keep all, subtract the earlier rows of group g}, layer-major
  *  MCRVQ, 3 masks:     rows 0..2 {0, D, keep a third, subtract none}; row 3 {keep all, subtract
  *                      0, 1, 2}; then as RVQ (Language-Codec, arXiv:2402.12208)
+ *  scalar, D columns:  {d, 1, keep all, subtract none} (WaLLoC, arXiv:2412.09405)
  *
  * The decoded latent is the sum of the entries, each at its row's place, in the order of the rows. */
 #ifndef TESS_QUANTIZER_H
 #define TESS_QUANTIZER_H
 
 #include "rvq/codebook.h"
+#include "rvq/grid.h"
 
-enum { TESS_MAX_CODEBOOKS = 64 };
+enum { TESS_MAX_CODEBOOKS = 128 };
 
 struct tess_quantizer_row {
     char tensor[64];        /* name of the entries [V][width] in the model file */
+    int scalar;             /* has the grid instead, as then all rows do */
     int from, width;        /* slice of the latent */
     int keep_from, keep_to; /* within the slice; 0 and width: no mask */
     int n_subtract;
@@ -30,12 +35,15 @@ struct tess_quantizer {
     int n_rows; /* K: row k gives column k */
     int latent_width;
     int n_entries; /* V, the same in every row */
+    int code_min;  /* 0; below 0 codes are int16_t in uint16_t */
     struct tess_quantizer_row rows[TESS_MAX_CODEBOOKS];
-    struct tess_codebook books[TESS_MAX_CODEBOOKS];
+    struct tess_codebook books[TESS_MAX_CODEBOOKS]; /* of rows that are not scalar */
+    struct tess_grid grid;                          /* of all that are */
 };
 
 /** Checks the rows (slices inside the latent, masks inside the slice, `subtract` naming earlier
- *  rows of the same slice) and copies the entries, entries[k] being row k's [V][width].
+ *  rows of the same slice) and copies the entries, entries[k] being row k's [V][width], NULL where it
+ *  is scalar.
  *  Errors: ARGUMENT (why names the row), NOMEM. Free with destroy. */
 int tess_quantizer_create(struct tess_quantizer *q,
                           const struct tess_quantizer_row *rows,
@@ -62,7 +70,7 @@ void tess_quantizer_encode(const struct tess_quantizer *q,
                            float *scratch);
 
 /** codes [T][n_columns] to the latent [T][D]; missing columns add nothing. Errors: CODE (a code
- *  is not below V; latent is then undefined). Any thread. */
+ *  is not one of the V; latent is then undefined). Any thread. */
 int tess_quantizer_decode(const struct tess_quantizer *q,
                           const uint16_t *codes,
                           int n_frames,

@@ -51,3 +51,11 @@ int tess_tables_mcrvq(
     }
     return n_layers;
 }
+
+int tess_tables_scalar(struct tess_quantizer_row *rows, int width)
+{
+    if (!sizes_fit(1, width, 1)) return TESS_E_ARGUMENT;
+    for (int d = 0; d < width; d++)
+        rows[d] = (struct tess_quantizer_row){.scalar = 1, .from = d, .width = 1, .keep_to = 1};
+    return width;
+}

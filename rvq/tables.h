@@ -22,4 +22,7 @@ int tess_tables_grvq(
 int tess_tables_mcrvq(
     struct tess_quantizer_row *rows, int n_masks, int n_layers, int width, const char *tensor);
 
+/** Scalar quantization: every one of `width` channels has a column of its own. */
+int tess_tables_scalar(struct tess_quantizer_row *rows, int width);
+
 #endif

@@ -129,7 +129,7 @@ describe(const struct tess_config *config, struct tess_blueprint *b, struct tess
     b->latent_width = w.groups * w.group_width;
     b->n_entries = w.entries;
     int k = tess_tables_grvq(b->quantizer, w.groups, w.layers, w.group_width, "quantizer.%d.%d");
-    if (k < 0) return tess_base_fail(why, TESS_E_MODEL, "config: groups times layers is above 64");
+    if (k < 0) return tess_base_fail(why, TESS_E_MODEL, "config: there are more than 128 columns");
     b->n_codebooks = b->codebooks_default = k;
     for (int layer = 1; layer <= w.layers; layer++) /* whole layers are rates */
         b->codebooks_legal |= UINT64_C(1) << (layer * w.groups - 1);

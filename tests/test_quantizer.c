@@ -275,10 +275,11 @@ static void test_bad_tables(void **state)
 {
     (void)state;
     struct tess_quantizer_row rows[TESS_MAX_CODEBOOKS];
-    assert_int_equal(tess_tables_rvq(rows, 64, 8, "%d"), 64);
-    assert_int_equal(tess_tables_rvq(rows, 65, 8, "%d"), TESS_E_ARGUMENT);
+    assert_int_equal(tess_tables_rvq(rows, TESS_MAX_CODEBOOKS, 8, "%d"), TESS_MAX_CODEBOOKS);
+    assert_int_equal(tess_tables_rvq(rows, TESS_MAX_CODEBOOKS + 1, 8, "%d"), TESS_E_ARGUMENT);
     assert_int_equal(tess_tables_rvq(rows, 0, 8, "%d"), TESS_E_ARGUMENT);
-    assert_int_equal(tess_tables_grvq(rows, 2, 33, 8, "%d.%d"), TESS_E_ARGUMENT);
+    assert_int_equal(tess_tables_grvq(rows, 2, TESS_MAX_CODEBOOKS / 2 + 1, 8, "%d.%d"),
+                     TESS_E_ARGUMENT);
     assert_int_equal(tess_tables_grvq(rows, INT32_MAX, INT32_MAX, 8, "%d.%d"), TESS_E_ARGUMENT);
     assert_int_equal(tess_tables_mcrvq(rows, 9, 8, 8, "%d"), TESS_E_ARGUMENT);
     assert_int_equal(tess_tables_rvq(rows, 2, 8, "%070d"), TESS_E_ARGUMENT);
