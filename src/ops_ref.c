@@ -96,7 +96,7 @@ static void attend(const float *q,
                    float *out)
 {
     for (int h = 0; h < n_heads; h++) {
-        double most = -INFINITY, sum = 0.0;
+        double most = -HUGE_VAL, sum = 0.0;
         for (int s = 0; s < n_keys; s++) {
             double product = 0.0;
             for (int c = 0; c < dim; c++)
