@@ -299,7 +299,6 @@ static int64_t ceil_div(int64_t n, int64_t d)
 }
 
 int tess_format_totals(const struct tess_file_info *info,
-                       const struct tess_layout *layout,
                        int64_t n_source,
                        struct tess_totals *totals)
 {
@@ -310,7 +309,6 @@ int tess_format_totals(const struct tess_file_info *info,
     totals->n_source = n_source;
     totals->n_samples = whole * rate + part;
     totals->n_frames = ceil_div(totals->n_samples, info->hop);
-    totals->n_chunks = ceil_div(totals->n_frames, layout->chunk_frames);
     return TESS_OK;
 }
 

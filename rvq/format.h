@@ -75,13 +75,13 @@ int tess_format_get_chunk_head(const struct tess_layout *layout,
 struct tess_totals {
     int64_t n_source;  /* samples per channel at the source's rate */
     int64_t n_samples; /* and at the model's: ceil(n_source * sample_rate / source_rate) */
-    int64_t n_frames;  /* ceil(n_samples / hop) */
+    int64_t n_frames;  /* at least ceil(n_samples / hop): a model may pad or overlap */
     int64_t n_chunks;  /* ceil(n_frames / chunk_frames) */
 };
 
-/** The totals that follow from n_source. Errors: ARGUMENT (negative, or n_samples passes 2^63). */
+/** What follows from n_source, which is all but n_chunks; n_frames is the least there may be. Errors:
+ *  ARGUMENT (negative, or n_samples passes 2^63). */
 int tess_format_totals(const struct tess_file_info *info,
-                       const struct tess_layout *layout,
                        int64_t n_source,
                        struct tess_totals *totals);
 

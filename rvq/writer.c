@@ -140,14 +140,16 @@ int tess_writer_finish(struct tess_writer *writer, int64_t n_source, struct tess
         return tess_base_fail(why, TESS_E_ARGUMENT, "%lld samples where the header promised %lld",
                               (long long)n_source, (long long)writer->info.n_source);
     struct tess_totals totals;
-    if (tess_format_totals(&writer->info, &writer->layout, n_source, &totals))
+    if (tess_format_totals(&writer->info, n_source, &totals))
         return tess_base_fail(why, TESS_E_ARGUMENT, "%lld samples are outside the format's range",
                               (long long)n_source);
-    if (totals.n_frames != writer->n_frames)
+    if (totals.n_frames > writer->n_frames)
         return tess_base_fail(why, TESS_E_ARGUMENT, "%lld frames where %lld samples take %lld",
                               (long long)writer->n_frames, (long long)n_source,
                               (long long)totals.n_frames);
     int err = writer->n_held > 0 ? write_chunk(writer) : TESS_OK;
+    totals.n_frames = writer->n_frames;
+    totals.n_chunks = writer->n_chunks;
     if (!err) err = write_trailer(writer, &totals);
     if (err)
         return tess_base_fail(why, err, "after %llu bytes: %s", (unsigned long long)writer->n_bytes,

@@ -411,9 +411,8 @@ TESS_API int tess_writer_create(struct tess_writer **writer,
 TESS_API int tess_writer_put(struct tess_writer *writer, const uint16_t *codes, size_t n_frames);
 
 /** Writes the last chunk and the trailer. n_source: samples per channel of the source at its own
- *  rate; the frames put must be those of ceil(n_source * sample_rate / source_rate) samples, the
- *  last one partly filled. Errors: IO, ARGUMENT (frames and samples do not agree: nothing was
- *  written), ENDED. Returns 0. */
+ *  rate; the frames put must cover ceil(n_source * sample_rate / source_rate) samples. Errors: IO,
+ *  ARGUMENT (they do not: nothing was written), ENDED. Returns 0. */
 TESS_API int tess_writer_finish(struct tess_writer *writer, int64_t n_source, struct tess_why *why);
 
 /** Bytes written so far. */

@@ -62,7 +62,7 @@ def whole(m, codes, total):
         offsets.append(sum(map(len, parts)))
         parts.append(chunk(m, frames))
     n_samples = -(-total * m["sample_rate"] // m["source_rate"])
-    assert len(codes) == -(-n_samples // m["hop"])
+    assert len(codes) >= -(-n_samples // m["hop"])
     parts.append(trailer(total, n_samples, len(codes), offsets))
     return b"".join(parts)
 
@@ -78,16 +78,16 @@ def codes_of(m, n_frames):
              for k in range(m["codebooks"])] for t in range(n_frames)]
 
 
-GOOD = {  # name: model, samples of the source
-    "empty": (model(), 0),
-    "tiny": (model(), 3),
-    "boundary": (model(entries=1), 32),  # two full chunks of 8 frames
+GOOD = {  # name: model, samples of the source, frames beyond those that cover them
+    "empty": (model(), 0, 0),
+    "tiny": (model(), 3, 0),
+    "boundary": (model(entries=1), 32, 0),  # two full chunks of 8 frames
     "signed": (model(sample_rate=44100, source_rate=44100, hop=256, codebooks=3, entries=255,
-                     code_min=-127, channels=2), 1100),
-    "wide": (model(entries=65536, codebooks=3, model=""), 5),
+                     code_min=-127, channels=2), 1100, 2),
+    "wide": (model(entries=65536, codebooks=3, model=""), 5, 0),
     "speech": (model(model="tessera-24k-speech", sample_rate=24000, hop=320, codebooks=4,
                      entries=1024, source_rate=44100, n_source=92000,
-                     tags=[("title", "Grüße"), ("empty", ""), ("title", "again")]), 92000),
+                     tags=[("title", "Grüße"), ("empty", ""), ("title", "again")]), 92000, 0),
 }
 
 
@@ -154,8 +154,8 @@ def bad_files():
     yield "trailer-end", with_trailer(20, 20, 10, at, end=b"TESS"), "FORMAT", "end mark"
     yield "trailer-source", with_trailer(-1, 20, 10, at), "FORMAT", "agree"
     yield "trailer-samples", with_trailer(20, 21, 10, at), "FORMAT", "agree"
-    yield "trailer-frames", with_trailer(20, 20, 11, at), "FORMAT", "agree"
-    yield "trailer-more-frames", with_trailer(22, 22, 11, at), "FORMAT", "11 frames"
+    yield "trailer-frames", with_trailer(20, 20, 9, at), "FORMAT", "agree"
+    yield "trailer-more-frames", with_trailer(20, 20, 11, at), "FORMAT", "11 frames"
     yield "trailer-chunks", with_trailer(20, 20, 10, at[:1]), "FORMAT", "1 chunks"
     yield "trailer-index", with_trailer(20, 20, 10, [at[0], at[1] + 1]), "FORMAT", "chunk 1 is not at"
     yield "trailer-overflow", with_trailer(2**63 - 1, 2**63 - 1, 2**62, at), "FORMAT", "came before"
@@ -175,9 +175,9 @@ def description(m, codes, total):
 
 def main():
     (OUT / "bad").mkdir(parents=True, exist_ok=True)
-    for name, (m, total) in GOOD.items():
+    for name, (m, total, more) in GOOD.items():
         n_samples = -(-total * m["sample_rate"] // m["source_rate"])
-        codes = codes_of(m, -(-n_samples // m["hop"]))
+        codes = codes_of(m, -(-n_samples // m["hop"]) + more)
         (OUT / f"{name}.tess").write_bytes(whole(m, codes, total))
         (OUT / f"{name}.txt").write_text(description(m, codes, total), encoding="utf-8")
     with open(OUT / "bad" / "list.txt", "w", encoding="utf-8") as names:
