@@ -1,9 +1,6 @@
 # What leaves the build: the library's outside, and where each file is installed.
 #     runtime   libtessera.so.0, tessera, the models, the manual
 #     devel     the header, libtessera.a, and what finds them: tessera.pc and Tessera's CMake package
-if(NOT TARGET tessera)
-  return()
-endif()
 add_library(Tessera::tessera ALIAS tessera)
 add_library(Tessera::tessera_static ALIAS tessera_static)
 
@@ -23,7 +20,7 @@ install(TARGETS tessera EXPORT TesseraTargets
 install(TARGETS tessera_command)
 install(DIRECTORY weights/ DESTINATION ${model_dir}
   FILES_MATCHING PATTERN "*.safetensors" PATTERN "*.md"
-  PATTERN train EXCLUDE PATTERN convert EXCLUDE)
+  PATTERN train EXCLUDE PATTERN convert EXCLUDE PATTERN __pycache__ EXCLUDE)
 install(FILES docs/man/tessera.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
 install(FILES README.md CHANGELOG.md LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR})
 install(DIRECTORY docs/ DESTINATION ${CMAKE_INSTALL_DOCDIR} FILES_MATCHING PATTERN "*.md"

@@ -5,7 +5,8 @@ set -euo pipefail
 source=$1 shared=$2 static=$3
 
 listed=$(sed -nE 's/^ +(tess_[a-z0-9_]+);$/\1/p' "$source/src/tessera.map")
-declared=$(tr '\n' ' ' <"$source/src/tessera.h" | grep -oE 'TESS_API [a-z][^(;]*\(' | sed -E 's/.*[ *](tess_[a-z0-9_]+)\($/\1/')
+declared=$(tr '\n' ' ' <"$source/src/tessera.h" | grep -oE 'TESS_API [a-z][^(;]*\(' |
+    sed -E 's/.*[ *](tess_[a-z0-9_]+)\($/\1/')
 exported=$(nm -D --defined-only "$shared" | sed -nE 's/^.* T ([^@]*)(@@TESSERA_0)?$/\1/p')
 others=$(nm -D --defined-only "$shared" | grep -vE ' T .*@@TESSERA_0$| A TESSERA_0$' || true)
 foreign=$(nm -g --defined-only "$static" | sed -nE 's/^[0-9a-f]+ . (.*)/\1/p' | grep -v '^tess_' || true)
