@@ -56,7 +56,7 @@ static struct tess_stream *stream_of(void *jobs, int j)
 static int check_codes(const struct tess_model *model, const uint16_t *codes, size_t n)
 {
     for (size_t i = 0; i < n; i++)
-        if (codes[i] >= model->info.entries) return TESS_E_CODE;
+        if ((uint16_t)(codes[i] - model->info.code_min) >= model->info.entries) return TESS_E_CODE;
     return 0;
 }
 
@@ -71,11 +71,13 @@ check_job(struct tess_worker *w, const struct tess_decode_job *job, struct tess_
     if (job->n_frames > SIZE_MAX / 2 / sizeof(float) / (size_t)s->hop / (size_t)s->channels)
         return TESS_E_ARGUMENT;
     err = check_codes(w->model, job->codes, job->n_frames * (size_t)s->codebooks);
-    if (!err) err = tess_worker_reserve(w, TESS_BATCH_FRAMES);
     if (err) return err;
     const int64_t frames = (int64_t)job->n_frames;
     int64_t samples =
         tess_graph_count(&w->model->decoder, tess_stream_state(s), frames, job->end != 0);
+    err = w->model->decoder.whole ? tess_worker_reserve_clip(w, s, job->end, samples, frames)
+                                  : tess_worker_reserve(w, TESS_BATCH_FRAMES);
+    if (err) return err;
     if ((uint64_t)samples > job->capacity) return TESS_E_SPACE;
     *progress = (struct tess_progress){.total = frames, .ends = job->end != 0};
     return 0;

@@ -62,15 +62,6 @@ static int all_finite(const float *pcm, size_t n)
     return 1;
 }
 
-/* What a network that needs the whole clip asks of a job, and the memory for it. */
-static int check_whole(struct tess_worker *w, const struct tess_encode_job *job)
-{
-    const struct tess_stream *s = &job->encoder->stream;
-    if (!job->end || s->n_in || s->n_pending) return TESS_E_UNSUPPORTED;
-    if ((uint64_t)job->n_samples > (uint64_t)w->model->info.max_samples) return TESS_E_ARGUMENT;
-    return tess_worker_reserve(w, (int64_t)job->n_samples / s->hop + 1);
-}
-
 /* Checks a job before anything of it is consumed; *progress is what it will run. */
 static int
 check_job(struct tess_worker *w, const struct tess_encode_job *job, struct tess_progress *progress)
@@ -81,11 +72,14 @@ check_job(struct tess_worker *w, const struct tess_encode_job *job, struct tess_
     if (err) return err;
     if (job->n_samples > SIZE_MAX / 2 / sizeof(float) / (size_t)s->channels) return TESS_E_ARGUMENT;
     if (!all_finite(job->pcm, job->n_samples * (size_t)s->channels)) return TESS_E_NONFINITE;
-    err = w->model->encoder.whole ? check_whole(w, job) : tess_worker_reserve(w, TESS_BATCH_FRAMES);
-    if (err) return err;
     const int64_t hop = s->hop, samples = s->n_pending + (int64_t)job->n_samples;
     int64_t rows = samples / hop * hop;
     if (job->end && samples > rows) rows = w->model->pad_last ? rows + hop : samples;
+    if (rows && rows < w->model->info.min_samples) rows = w->model->info.min_samples;
+    err = w->model->encoder.whole
+              ? tess_worker_reserve_clip(w, s, job->end, samples, rows / hop + 1)
+              : tess_worker_reserve(w, TESS_BATCH_FRAMES);
+    if (err) return err;
     int64_t frames =
         tess_graph_count(&w->model->encoder, tess_stream_state(s), rows, job->end != 0);
     if ((uint64_t)frames > job->capacity) return TESS_E_SPACE;

@@ -7,12 +7,12 @@
 extern const struct tess_family tess_family_tessera;
 extern const struct tess_family tess_family_hificodec, tess_family_languagecodec, tess_family_mimi;
 extern const struct tess_family tess_family_encodec, tess_family_academicodec,
-    tess_family_soundstream;
+    tess_family_soundstream, tess_family_walloc;
 
 static const struct tess_family *const families[] = {
     &tess_family_tessera,     &tess_family_encodec,   &tess_family_academicodec,
     &tess_family_soundstream, &tess_family_hificodec, &tess_family_languagecodec,
-    &tess_family_mimi,
+    &tess_family_mimi,        &tess_family_walloc,
 };
 
 const struct tess_family *tess_family_find(const char *name)

@@ -14,7 +14,8 @@ struct tess_blueprint {
     char arithmetic[16];
     int pad_last;      /* a last partial hop is filled with zeros; else the rows see its samples */
     int drops_partial; /* and give no frame for it */
-    int max_seconds;   /* of a clip, where the encoder needs all of it at once */
+    int min_samples;   /* whole hops: a shorter clip is filled with zeros up to these */
+    int max_seconds;   /* of a clip, where a network needs all of it at once */
     char option[32];   /* as in struct tess_model_info */
     int option_max;
     struct tess_rows encoder; /* samples [hop][channels] a frame to the latent */

@@ -76,6 +76,7 @@ static int load_quantizer(struct tess_model *model,
     float *entries[TESS_MAX_CODEBOOKS] = {0};
     int err = 0;
     for (int k = 0; k < b->n_codebooks && !err; k++) {
+        if (b->quantizer[k].scalar) continue;
         const int dims[] = {b->n_entries, b->quantizer[k].width};
         err = tess_weights_take(weights, b->quantizer[k].tensor, "", 2, dims, &entries[k]);
     }
@@ -118,13 +119,17 @@ static void fill_info(struct tess_model *model,
     info->codebooks_default = b->codebooks_default;
     info->codebooks_legal = b->codebooks_legal;
     info->entries = b->n_entries;
+    info->code_min = model->quantizer.code_min;
     info->encode = model->encoder.whole ? TESS_WHOLE_CLIP
                    : model->encoder.lag ? TESS_DELAYED
                                         : TESS_LIVE;
-    info->decode = model->decoder.lag ? TESS_DELAYED : TESS_LIVE;
+    info->decode = model->decoder.whole ? TESS_WHOLE_CLIP
+                   : model->decoder.lag ? TESS_DELAYED
+                                        : TESS_LIVE;
     info->encode_delay = model->encoder.lag * b->hop;
     info->decode_delay = model->decoder.lag;
-    if (model->encoder.whole) info->max_samples = (int64_t)b->max_seconds * b->sample_rate;
+    info->min_samples = b->min_samples;
+    info->max_samples = (int64_t)b->max_seconds * b->sample_rate / b->hop * b->hop;
     snprintf(info->option, sizeof info->option, "%s", b->option);
     info->option_max = b->option_max;
     info->drops_partial = b->drops_partial;
@@ -255,7 +260,8 @@ int tess_model_get_info(const struct tess_model *model, struct tess_model_info *
 int tess_model_codebooks(const struct tess_model *model, int n)
 {
     if (n == 0) n = model->info.codebooks_default;
-    if (n < 1 || n > TESS_MAX_CODEBOOKS || !(model->info.codebooks_legal >> (n - 1) & 1))
-        return TESS_E_ARGUMENT;
-    return n;
+    const uint64_t legal = model->info.codebooks_legal;
+    int is_rate = n == model->info.codebooks; /* all there are, where no others are named */
+    if (legal) is_rate = n >= 1 && n <= 64 && legal >> (n - 1) & 1;
+    return is_rate ? n : TESS_E_ARGUMENT;
 }

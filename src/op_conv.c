@@ -364,7 +364,7 @@ static int load_upconv(struct tess_layer *layer, struct tess_weights *weights)
 static int64_t complete_outputs(const struct tess_row *row, int64_t n, int last)
 {
     int64_t all = n * row->stride;
-    if (last) return all;
+    if (last && row->padding != TESS_PAD_NONE) return all;
     return all < trimmed_left(row) ? 0 : all - trimmed_left(row);
 }
 

@@ -28,6 +28,37 @@ ELEMENTWISE(elu, ELU, elu(x, out, n))
 ELEMENTWISE(tanh, TANH, tanh(x, out, n))
 ELEMENTWISE(leaky_relu, LEAKY_RELU, leaky_relu(x, layer->row.value, out, n))
 ELEMENTWISE(scale, SCALE, scale(x, layer->row.value, out, n))
+ELEMENTWISE(clamp, CLAMP, clamp(x, layer->row.value, out, n))
+
+/* ---- one step at a time ---------------------------------------------------------------------- */
+
+/* `weight` is the frequency, `bias` the gain. */
+static int load_snake(struct tess_layer *layer, struct tess_weights *weights)
+{
+    const char *name = layer->row.tensor;
+    int err = tess_weights_take(weights, name, ".frequency", 1, &layer->channels, &layer->weight);
+    if (err) return err;
+    return tess_weights_take(weights, name, ".gain", 1, &layer->channels, &layer->bias);
+}
+
+static void rows_snake(const struct tess_layer *layer,
+                       const struct tess_batch *batch,
+                       int from,
+                       int to,
+                       float *scratch)
+{
+    (void)scratch;
+    for (int t = from; t < to; t++)
+        layer->ops->snake(tess_input_row(layer, batch, t), layer->weight, layer->bias,
+                          tess_output_row(layer, batch, t), layer->channels);
+}
+
+const struct tess_operator_kind tess_op_snake = {
+    .name = "SNAKE",
+    .plan = tess_plan_same,
+    .load = load_snake,
+    .rows = rows_snake,
+};
 
 /* ---- adding ---------------------------------------------------------------------------------- */
 

@@ -22,9 +22,14 @@ const struct tess_operator_kind *const tess_operators[TESS_N_OPERATORS] = {
     [TESS_OP_LEAKY_RELU] = &tess_op_leaky_relu,
     [TESS_OP_TANH] = &tess_op_tanh,
     [TESS_OP_SCALE] = &tess_op_scale,
+    [TESS_OP_CLAMP] = &tess_op_clamp,
+    [TESS_OP_SNAKE] = &tess_op_snake,
     [TESS_OP_ATTENTION] = &tess_op_attention,
     [TESS_OP_POLAR] = &tess_op_polar,
     [TESS_OP_ISTFT] = &tess_op_istft,
+    [TESS_OP_WAVELET] = &tess_op_wavelet,
+    [TESS_OP_UNWAVELET] = &tess_op_unwavelet,
+    [TESS_OP_PAD] = &tess_op_pad,
 };
 
 void tess_layer_release(struct tess_layer *layer, const struct tess_allocator *allocator)

@@ -147,7 +147,9 @@ extern const struct tess_operator_kind tess_op_upconv, tess_op_updepth;
 extern const struct tess_operator_kind tess_op_norm, tess_op_chosen_norm, tess_op_group_norm;
 extern const struct tess_operator_kind tess_op_gelu, tess_op_gelu_erf, tess_op_elu;
 extern const struct tess_operator_kind tess_op_leaky_relu, tess_op_tanh, tess_op_scale;
+extern const struct tess_operator_kind tess_op_clamp, tess_op_snake;
 extern const struct tess_operator_kind tess_op_add, tess_op_scaled_add;
 extern const struct tess_operator_kind tess_op_lstm, tess_op_attention;
+extern const struct tess_operator_kind tess_op_wavelet, tess_op_unwavelet, tess_op_pad;
 
 #endif

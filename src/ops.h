@@ -40,6 +40,13 @@ struct tess_ops {
     /** factor x, n values. */
     void (*scale)(const float *x, float factor, float *out, int n);
 
+    /** x cut to -limit..limit, n values. */
+    void (*clamp)(const float *x, float limit, float *out, int n);
+
+    /** out[c] = x[c] + gain[c] sin^2(frequency[c] x[c]). Source: arXiv:2006.08195, equation 3. */
+    void (*snake)(
+        const float *x, const float *frequency, const float *gain, float *out, int channels);
+
     /** Turns the pairs (2 j, 2 j + 1) of x [n_heads][dim] by the angle t rate[j], rate [dim / 2].
      *  Source: RoFormer, arXiv:2104.09864, equation 34. */
     void (*rotate)(const float *x, float t, const float *rate, int n_heads, int dim, float *out);
@@ -85,8 +92,9 @@ struct tess_ops {
 /** The operators of an instruction set that this build has. */
 const struct tess_ops *tess_ops(enum tess_isa isa);
 
-/** The plain C twins. depthwise, norm, leaky_relu,
- *  scale, add and scaled_add give the kernels' bits; the others are computed in double with libm, which the kernels approximate (tests/test_ops.c). */
+/** The plain C twins. depthwise, norm, leaky_relu, scale, clamp, add and scaled_add give the kernels'
+ *  bits; the others are computed in double with libm, which the kernels approximate
+ *  (tests/test_ops.c). */
 const struct tess_ops *tess_ops_ref(void);
 
 #endif

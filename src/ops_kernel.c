@@ -99,6 +99,24 @@ static void scale(const float *x, float factor, float *out, int n)
         vf_store_n(out + i, vf_load_n(x + i, n - i) * vf_set(factor), n - i);
 }
 
+static void clamp(const float *x, float limit, float *out, int n)
+{
+    for (int i = 0; i < n; i += TESS_LANES)
+        vf_store_n(out + i, vf_min(vf_max(vf_load_n(x + i, n - i), vf_set(-limit)), vf_set(limit)),
+                   n - i);
+}
+
+static void
+snake(const float *x, const float *frequency, const float *gain, float *out, int channels)
+{
+    for (int c = 0; c < channels; c += TESS_LANES) {
+        const int n = channels - c;
+        vf v = vf_load_n(x + c, n), sine, cosine;
+        vf_sincos(vf_load_n(frequency + c, n) * v, &sine, &cosine);
+        vf_store_n(out + c, vf_fma(vf_load_n(gain + c, n), sine * sine, v), n);
+    }
+}
+
 static void rotate(const float *x, float t, const float *rate, int n_heads, int dim, float *out)
 {
     for (int j = 0; j < dim / 2; j += TESS_LANES) {
@@ -237,6 +255,8 @@ const struct tess_ops *TESS_KERNEL(tess_ops_kernel)(void)
         .tanh = hyperbolic_tangent,
         .leaky_relu = leaky_relu,
         .scale = scale,
+        .clamp = clamp,
+        .snake = snake,
         .rotate = rotate,
         .attend = attend,
         .elu = elu,

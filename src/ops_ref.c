@@ -74,6 +74,21 @@ static void scale(const float *x, float factor, float *out, int n)
         out[i] = factor * x[i];
 }
 
+static void clamp(const float *x, float limit, float *out, int n)
+{
+    for (int i = 0; i < n; i++)
+        out[i] = x[i] < -limit ? -limit : x[i] > limit ? limit : x[i];
+}
+
+static void
+snake(const float *x, const float *frequency, const float *gain, float *out, int channels)
+{
+    for (int c = 0; c < channels; c++) {
+        double sine = sin((double)(frequency[c] * x[c])); /* the product is rounded first */
+        out[c] = (float)((double)x[c] + (double)gain[c] * sine * sine);
+    }
+}
+
 static void rotate(const float *x, float t, const float *rate, int n_heads, int dim, float *out)
 {
     for (int h = 0; h < n_heads; h++)
@@ -181,6 +196,8 @@ const struct tess_ops *tess_ops_ref(void)
         .tanh = hyperbolic_tangent,
         .leaky_relu = leaky_relu,
         .scale = scale,
+        .clamp = clamp,
+        .snake = snake,
         .rotate = rotate,
         .attend = attend,
         .elu = elu,

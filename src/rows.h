@@ -26,6 +26,8 @@
  *  ELU          x > 0 ? x : e^x - 1
  *  LEAKY_RELU   x > 0 ? x : value x
  *  TANH, SCALE  tanh x; value x
+ *  CLAMP        x, cut to -value..value
+ *  SNAKE        x + gain sin^2(frequency x); frequency [C], gain [C]
  *  ADD          with + in
  *  SCALED_ADD   with + gain in; the row's name is the gain's, [C]
  *  LSTM         one layer; weight_ih [4 C][C_in], weight_hh [4 C][C], bias [4 C], gates i, f, g, o
@@ -34,7 +36,11 @@
  *  POLAR        log magnitudes and phases [2 F] to spectra [2][F]; value = largest logarithm
  *  ISTFT        spectra to samples; k = points, s = hop, value = scale; the first `right` samples of
  *               the first frame's window are dropped, as many come at the end; `fill`: near the ends
- *               samples are divided by the squared windows that really overlap there */
+ *               samples are divided by the squared windows that really overlap there
+ *  WAVELET      channel c to its low band 2 c and its high band 2 c + 1, T / 2 steps; the clip is
+ *               a circle
+ *  UNWAVELET    and back
+ *  PAD          k zero steps before the clip and k after it */
 #define TESS_OPERATORS(X)                                                                          \
     X(STFT)                                                                                        \
     X(LOG_PHASE)                                                                                   \
@@ -51,12 +57,17 @@
     X(LEAKY_RELU)                                                                                  \
     X(TANH)                                                                                        \
     X(SCALE)                                                                                       \
+    X(CLAMP)                                                                                       \
+    X(SNAKE)                                                                                       \
     X(ADD)                                                                                         \
     X(SCALED_ADD)                                                                                  \
     X(LSTM)                                                                                        \
     X(ATTENTION)                                                                                   \
     X(POLAR)                                                                                       \
-    X(ISTFT)
+    X(ISTFT)                                                                                       \
+    X(WAVELET)                                                                                     \
+    X(UNWAVELET)                                                                                   \
+    X(PAD)
 
 enum tess_operator {
 #define TESS_OPERATOR_ENUM(name) TESS_OP_##name,
@@ -70,6 +81,7 @@ enum tess_padding {
     TESS_PAD_REFLECT, /* mirrored without the edge. A clip too short for that is first continued by
                          zeros, as many as it lacks, which are cut off again */
     TESS_PAD_FIRST,   /* the first step before, zeros after */
+    TESS_PAD_NONE,    /* UPCONV: outputs at the end that want later steps too do not come */
 };
 
 enum { TESS_MAX_ROWS = 512, TESS_MAX_SLOTS = 10 };

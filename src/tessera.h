@@ -128,12 +128,14 @@ struct tess_model_info {
     int hop;                  /**< samples a frame */
     int codebooks;            /**< K at full rate: columns of a frame's codes */
     int codebooks_default;
-    uint64_t codebooks_legal; /**< bit K-1 is set where K columns are a rate of this model */
+    uint64_t codebooks_legal; /**< bit K-1 is set where K columns are a rate of this model; 0 = all
+                                   columns are its only one */
     int entries;              /**< codes run from code_min to code_min + entries - 1 */
     int code_min;             /**< 0; below 0 the uint16_t codes are to be read as int16_t */
     enum tess_capability encode, decode;
     int encode_delay;    /**< samples a code waits for after the end of its hop */
     int decode_delay;    /**< samples a decoder holds back until later frames or the end */
+    int64_t min_samples; /**< WHOLE_CLIP: a shorter clip is encoded filled up with zeros */
     int64_t max_samples; /**< WHOLE_CLIP: the longest clip it encodes; else 0, any length */
     char option[32];     /**< name of an option of the family ("bandwidth_id"); "" = it has none */
     int option_max;      /**< its values are 0..option_max */

@@ -28,6 +28,17 @@ int tess_worker_reserve(struct tess_worker *w, int64_t n_frames)
     return 0;
 }
 
+int tess_worker_reserve_clip(struct tess_worker *w,
+                             const struct tess_stream *stream,
+                             int end,
+                             int64_t n_samples,
+                             int64_t n_frames)
+{
+    if (!end || stream->n_in || stream->n_pending) return TESS_E_UNSUPPORTED;
+    if (n_samples > w->model->info.max_samples) return TESS_E_ARGUMENT;
+    return tess_worker_reserve(w, n_frames);
+}
+
 static int alloc_scratch(struct tess_worker *w, int n_threads)
 {
     size_t floats = larger(w->model->encoder.n_scratch, w->model->decoder.n_scratch);

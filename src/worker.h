@@ -49,6 +49,14 @@ int tess_worker_next(struct tess_worker *worker,
  *  which loses what they held. Errors: NOMEM. */
 int tess_worker_reserve(struct tess_worker *worker, int64_t n_frames);
 
+/** Checks and reserves for a network that needs the whole clip: a stream's only call, of n_samples,
+ *  n_frames frames. Errors: UNSUPPORTED (not the whole), ARGUMENT (above max_samples), NOMEM. */
+int tess_worker_reserve_clip(struct tess_worker *worker,
+                             const struct tess_stream *stream,
+                             int end,
+                             int64_t n_samples,
+                             int64_t n_frames);
+
 /** Seconds since some start if the worker is profiling, else 0. */
 double tess_worker_clock(const struct tess_worker *worker);
 

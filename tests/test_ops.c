@@ -139,6 +139,24 @@ static void test_add(void **state)
     each_kernel(add);
 }
 
+static void clamp(const struct tess_ops *ops, int n)
+{
+    float *x = random_floats(n, 1.0f, (uint64_t)n), *want = floats(n);
+    for (int i = 0; i < n; i += 3)
+        x[i] = i % 2 ? extremes[i % N_EXTREMES] : 0.5f;
+    tess_ops_ref()->clamp(x, 0.5f, want, n);
+    ops->clamp(x, 0.5f, x, n);
+    assert_memory_equal(x, want, (size_t)n * sizeof *x);
+    free(x);
+    free(want);
+}
+
+static void test_clamp(void **state)
+{
+    (void)state;
+    each_kernel(clamp);
+}
+
 static void test_depthwise(void **state)
 {
     (void)state;
@@ -230,6 +248,34 @@ static void test_elu(void **state)
 {
     (void)state;
     each_kernel(elu);
+}
+
+/* A sine within 1.25e-7 squares to within 2.5e-7, times a gain up to 4; then two roundings. */
+static void snake(const struct tess_ops *ops, int n)
+{
+    float *x = spread(n, 100.0f, (uint64_t)n);
+    float *frequency = random_floats(n, 8.0f, 9), *gain = random_floats(n, 4.0f, 10);
+    float *got = floats(n), *scalar = floats(n), *want = floats(n);
+    ops->snake(x, frequency, gain, got, n);
+    tess_ops(TESS_SCALAR)->snake(x, frequency, gain, scalar, n);
+    tess_ops_ref()->snake(x, frequency, gain, want, n);
+    check_same(got, scalar, n);
+    for (int i = 0; i < n; i++)
+        is_near(got[i], want[i], 1.3e-6 + 0x1p-23 * fabs((double)want[i]));
+    ops->snake(x, frequency, gain, x, n); /* in place */
+    check_same(x, scalar, n);
+    free(x);
+    free(frequency);
+    free(gain);
+    free(got);
+    free(scalar);
+    free(want);
+}
+
+static void test_snake(void **state)
+{
+    (void)state;
+    each_kernel(snake);
 }
 
 /* Gates within +-10, cells within +-2: a sigmoid is exact to 2e-7, a tanh (its argument's rounding
@@ -424,7 +470,8 @@ int main(void)
         cmocka_unit_test(test_exp),        cmocka_unit_test(test_log),
         cmocka_unit_test(test_sincos),     cmocka_unit_test(test_tanh),
         cmocka_unit_test(test_add),        cmocka_unit_test(test_elu),
-        cmocka_unit_test(test_lstm),
+        cmocka_unit_test(test_lstm),       cmocka_unit_test(test_clamp),
+        cmocka_unit_test(test_snake),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
