@@ -101,10 +101,13 @@ int64_t cli_codes_in_read(struct cli_codes_in *c, uint16_t *frames, size_t capac
     return n;
 }
 
-int64_t cli_codes_in_samples(const struct cli_codes_in *c, int hop)
+int64_t cli_codes_in_samples(const struct cli_codes_in *c, const struct tess_model_info *model)
 {
     if (c->reader) return tess_reader_samples(c->reader);
-    return c->n_json_samples >= 0 ? c->n_json_samples : c->n_frames * hop;
+    if (c->n_json_samples >= 0) return c->n_json_samples;
+    int64_t n = c->n_frames * model->hop;
+    if (model->decode == TESS_WHOLE_CLIP) n -= model->encode_delay; /* its padding */
+    return n > 0 ? n : 0;
 }
 
 int64_t cli_codes_in_source(const struct cli_codes_in *c, int *source_rate)

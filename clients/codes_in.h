@@ -26,9 +26,9 @@ void cli_codes_in_close(struct cli_codes_in *codes);
  *  the file has been found whole), or a negated exit code, the reason told. */
 int64_t cli_codes_in_read(struct cli_codes_in *codes, uint16_t *frames, size_t capacity);
 
-/** Samples per channel that the codes stand for: at the model's rate, and of the source with its
- *  rate (0 where the file does not say). -1 while a pipe has not told yet. */
-int64_t cli_codes_in_samples(const struct cli_codes_in *codes, int hop);
+/** Samples per channel that the codes stand for: at the rate of the model that decodes them, and of
+ *  the source with its rate (0 where the file does not say). -1 while a pipe has not told yet. */
+int64_t cli_codes_in_samples(const struct cli_codes_in *codes, const struct tess_model_info *model);
 int64_t cli_codes_in_source(const struct cli_codes_in *codes, int *source_rate);
 
 #endif

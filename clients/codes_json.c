@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { MAX_CODEBOOKS = 1024 };  /* as in a .tess file */
 enum { MAX_BYTES = 256 << 20 }; /* some ten hours; the parsed tree takes ten times its text */
 
 static int read_text(struct cli_input *in, char **text, size_t *n)
@@ -44,7 +45,7 @@ static bool take_rows(struct cli_codes_json *json, const cJSON *rows, bool colum
     int64_t n_outer = cJSON_GetArraySize(rows);
     int64_t n_inner = n_outer > 0 ? cJSON_GetArraySize(rows->child) : 0;
     int64_t K = columns_first ? n_outer : n_inner, T = columns_first ? n_inner : n_outer;
-    if (K < 1 || K > 64) return false;
+    if (K < 1 || K > MAX_CODEBOOKS) return false;
     json->n_frames = T;
     json->codebooks = (int)K;
     json->codes = malloc((size_t)(T * K) * sizeof *json->codes + 1);

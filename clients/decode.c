@@ -25,10 +25,13 @@ struct decode {
     struct cli_codes_in codes_in;
     struct cli_convert convert;
     struct cli_audio_out audio;
-    uint16_t *codes; /* [BLOCK][codebooks] */
-    float *pcm;      /* [n_block][channels]: what is held back, then what the decoder gives */
-    size_t n_block;
+    uint16_t *codes; /* [n_codes][codebooks]: kept ones, then those of a block */
+    size_t n_codes;
+    size_t n_kept; /* frames, of a model that needs all of them at once */
+    float *pcm;    /* [n_pcm][channels]: what is held back, then what the decoder gives */
+    size_t n_pcm;
     size_t n_held;        /* samples per channel */
+    size_t n_block;       /* that go to the resampler at a time */
     int64_t n_samples;    /* handed on to the resampler */
     bool to_source;       /* back to the source's rate and length */
     int64_t n_out, limit; /* written, and at most to be written: -1 = all */
@@ -78,11 +81,20 @@ static int open_decoder(struct decode *d)
         return cli_fail(CLI_FAILED, "%s: %s does not decode %d codebooks", d->in.name, d->info.name,
                         d->codes_in.codebooks);
     if (error) return cli_fail(CLI_FAILED, "decoder: %s", tess_strerror(error));
-    size_t hop = (size_t)d->info.hop, channels = (size_t)d->info.channels;
-    d->n_block = hop + BLOCK * hop + (size_t)d->info.decode_delay;
-    d->pcm = malloc(sizeof(float) * d->n_block * channels);
-    d->codes = malloc(sizeof(uint16_t) * BLOCK * (size_t)d->codes_in.codebooks);
-    return d->pcm && d->codes ? CLI_OK : cli_fail_memory();
+    d->n_block = (BLOCK + 1) * (size_t)d->info.hop + (size_t)d->info.decode_delay;
+    return CLI_OK;
+}
+
+/* For what is held back, and what n_frames more and the end give. */
+static int make_room(struct decode *d, size_t n_frames)
+{
+    size_t n = d->n_held + (n_frames + 1) * (size_t)d->info.hop + (size_t)d->info.decode_delay;
+    if (n <= d->n_pcm) return CLI_OK;
+    float *pcm = realloc(d->pcm, sizeof *pcm * n * (size_t)d->info.channels);
+    if (!pcm) return cli_fail_memory();
+    d->pcm = pcm;
+    d->n_pcm = n;
+    return CLI_OK;
 }
 
 /* The rate to write, and where the source's length limits it. */
@@ -132,7 +144,7 @@ static int open_sound(struct decode *d)
     if (exit_code) return exit_code;
 
     int source_rate;
-    int64_t n = cli_codes_in_samples(&d->codes_in, d->info.hop);
+    int64_t n = cli_codes_in_samples(&d->codes_in, &d->info);
     n = length_of(n, d->info.sample_rate, rate);
     if (d->to_source) n = cli_codes_in_source(&d->codes_in, &source_rate);
     struct cli_pcm pcm = {rate, d->info.channels, d->options->as_float ? 32 : 16,
@@ -140,8 +152,8 @@ static int open_sound(struct decode *d)
     return cli_audio_out_open(&d->audio, &d->out, &pcm, d->options->raw, n);
 }
 
-/* Samples at the model's rate to the file; n = 0 ends them. */
-static int write_samples(struct decode *d, const float *in, size_t n)
+/* Samples at the model's rate to the file, at most n_block; n = 0 ends them. */
+static int write_block(struct decode *d, const float *in, size_t n)
 {
     int64_t n_out;
     do { /* the end takes as many turns as the resampler has blocks left */
@@ -158,17 +170,29 @@ static int write_samples(struct decode *d, const float *in, size_t n)
     return CLI_OK;
 }
 
-/* One call of the decoder; all that is there but the last hop goes on. */
+static int write_samples(struct decode *d, const float *in, size_t n)
+{
+    int exit_code = CLI_OK;
+    for (size_t some; n > 0 && !exit_code; n -= some, in += some * (size_t)d->info.channels) {
+        some = n < d->n_block ? n : d->n_block;
+        exit_code = write_block(d, in, some);
+    }
+    return exit_code;
+}
+
+/* One call of the decoder; all that is there but the last hop goes on, at the end nothing. */
 static int push(struct decode *d, size_t n_frames, bool end)
 {
     size_t channels = (size_t)d->info.channels, hop = (size_t)d->info.hop;
+    int exit_code = make_room(d, n_frames);
+    if (exit_code) return exit_code;
     struct tess_decode_job job = {
         .decoder = d->decoder,
         .codes = d->codes,
         .n_frames = n_frames,
         .end = end,
         .pcm = d->pcm + d->n_held * channels,
-        .capacity = d->n_block - d->n_held,
+        .capacity = d->n_pcm - d->n_held,
     };
     int error = tess_decode(d->worker, &job, 1);
     if (error)
@@ -176,8 +200,8 @@ static int push(struct decode *d, size_t n_frames, bool end)
                         (long long)(d->codes_in.at - (int64_t)n_frames),
                         (long long)d->codes_in.at - 1, tess_strerror(error));
     size_t n = d->n_held + (size_t)job.n_samples;
-    size_t n_final = n > hop ? n - hop : 0;
-    int exit_code = n_final ? write_samples(d, d->pcm, n_final) : CLI_OK;
+    size_t n_final = n > hop && !end ? n - hop : 0;
+    exit_code = write_samples(d, d->pcm, n_final);
     d->n_held = n - n_final;
     memmove(d->pcm, d->pcm + n_final * channels, sizeof(float) * d->n_held * channels);
     return exit_code;
@@ -186,25 +210,49 @@ static int push(struct decode *d, size_t n_frames, bool end)
 /* The end is known: the rest of the exact length, and what the resampler holds. */
 static int end(struct decode *d)
 {
-    int exit_code = push(d, 0, true);
+    int exit_code = push(d, d->n_kept, true);
     if (exit_code) return exit_code;
     int source_rate;
-    int64_t n = cli_codes_in_samples(&d->codes_in, d->info.hop) - d->n_samples;
+    int64_t n = cli_codes_in_samples(&d->codes_in, &d->info) - d->n_samples;
     if (n < 0 || n > (int64_t)d->n_held)
         return cli_fail(CLI_FAILED, "%s: the number of samples is not that of the frames",
                         d->in.name);
     if (d->to_source) d->limit = cli_codes_in_source(&d->codes_in, &source_rate);
-    if (n > 0) exit_code = write_samples(d, d->pcm, (size_t)n);
-    if (!exit_code) exit_code = write_samples(d, NULL, 0);
+    exit_code = write_samples(d, d->pcm, (size_t)n);
+    if (!exit_code) exit_code = write_block(d, NULL, 0);
     if (!exit_code) exit_code = cli_audio_out_finish(&d->audio);
     return exit_code ? exit_code : cli_output_commit(&d->out);
 }
 
+/* The next frames, behind the kept ones. Returns how many, or a negated exit code. */
+static int64_t read_block(struct decode *d)
+{
+    const size_t width = (size_t)d->codes_in.codebooks;
+    if (d->n_kept + BLOCK > d->n_codes) {
+        size_t n = 2 * (d->n_kept + BLOCK);
+        uint16_t *codes = realloc(d->codes, sizeof *codes * n * width);
+        if (!codes) return -cli_fail_memory();
+        d->codes = codes;
+        d->n_codes = n;
+    }
+    return cli_codes_in_read(&d->codes_in, d->codes + d->n_kept * width, BLOCK);
+}
+
+static int keep(struct decode *d, size_t n_frames)
+{
+    const int64_t most = (d->info.max_samples + d->info.encode_delay) / d->info.hop;
+    d->n_kept += n_frames;
+    if ((int64_t)d->n_kept <= most) return CLI_OK;
+    return cli_fail(CLI_FAILED, "%s: longer than the %lld s that %s decodes at once", d->in.name,
+                    (long long)d->info.max_samples / d->info.sample_rate, d->info.name);
+}
+
 static int run(struct decode *d, struct cli_progress *progress)
 {
+    const bool at_once = d->info.decode == TESS_WHOLE_CLIP;
     int64_t n;
-    while ((n = cli_codes_in_read(&d->codes_in, d->codes, BLOCK)) > 0) {
-        int exit_code = push(d, (size_t)n, false);
+    while ((n = read_block(d)) > 0) {
+        int exit_code = at_once ? keep(d, (size_t)n) : push(d, (size_t)n, false);
         if (exit_code) return exit_code;
         cli_progress_step(progress, (double)d->n_samples / d->info.sample_rate);
     }
@@ -250,7 +298,7 @@ int cli_decode(const struct cli_options *options)
     if (!exit_code) exit_code = open_decoder(&d);
     if (!exit_code) exit_code = open_sound(&d);
     if (!exit_code) {
-        double total = (double)cli_codes_in_samples(&d.codes_in, d.info.hop) / d.info.sample_rate;
+        double total = (double)cli_codes_in_samples(&d.codes_in, &d.info) / d.info.sample_rate;
         cli_progress_start(&progress, options, total);
         exit_code = run(&d, &progress);
     }

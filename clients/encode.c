@@ -176,7 +176,8 @@ static int run(struct encode *e, struct cli_progress *progress)
     if (e->audio.at < e->audio.n_samples && !e->options->quiet)
         cli_say("%s: ends early, after %lld of %lld samples", e->in.name, (long long)e->audio.at,
                 (long long)e->audio.n_samples);
-    int exit_code = e->n_clip ? make_room(e, e->n_clip) : CLI_OK;
+    size_t n_least = (size_t)e->info.min_samples;
+    int exit_code = e->n_clip ? make_room(e, e->n_clip > n_least ? e->n_clip : n_least) : CLI_OK;
     return exit_code ? exit_code : push(e, e->clip, e->n_clip, true);
 }
 

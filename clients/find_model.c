@@ -99,17 +99,18 @@ double cli_bitrate(const struct tess_model_info *info, int codebooks)
     return codebooks * ceil(log2(info->entries)) * info->sample_rate / info->hop / 1000;
 }
 
-static bool is_legal(const struct tess_model_info *info, int codebooks)
+bool cli_is_rate(const struct tess_model_info *info, int codebooks)
 {
+    if (!info->codebooks_legal) return codebooks == info->codebooks;
     return codebooks >= 1 && codebooks <= 64 && info->codebooks_legal >> (codebooks - 1) & 1;
 }
 
 static int fail_rate(const struct tess_model_info *info)
 {
     char legal[512] = "";
-    for (int k = 1; k <= 64; k++) {
+    for (int k = 1; k <= info->codebooks; k++) {
         size_t fill = strlen(legal);
-        if (is_legal(info, k))
+        if (cli_is_rate(info, k))
             snprintf(legal + fill, sizeof legal - fill, "%s%d (%g kbit/s)", fill ? ", " : "", k,
                      cli_bitrate(info, k));
     }
@@ -123,11 +124,11 @@ int cli_choose_codebooks(const struct cli_options *options,
     int k = options->codebooks;
     if (options->bitrate > 0) {
         double of_one = cli_bitrate(info, 1);
-        int wanted = (int)lrint(fmin(options->bitrate / of_one, 65));
+        int wanted = (int)lrint(fmin(options->bitrate / of_one, info->codebooks + 1));
         bool exact = fabs(wanted * of_one - options->bitrate) < 0.005 * of_one;
         if (!exact || (k && k != wanted)) return fail_rate(info);
         k = wanted;
     }
     *codebooks = k ? k : info->codebooks_default;
-    return is_legal(info, *codebooks) ? CLI_OK : fail_rate(info);
+    return cli_is_rate(info, *codebooks) ? CLI_OK : fail_rate(info);
 }

@@ -6,6 +6,7 @@
 #include "src/tessera.h"
 
 #include <limits.h>
+#include <stdbool.h>
 
 #define CLI_DEFAULT_MODEL "tessera-24k-speech"
 #define CLI_MODEL_SUFFIX  ".safetensors"
@@ -37,6 +38,9 @@ struct cli_fingerprint cli_fingerprint(const unsigned char bytes[8]);
 
 /** Kilobits a second of `codebooks` columns. */
 double cli_bitrate(const struct tess_model_info *info, int codebooks);
+
+/** Whether `codebooks` columns are a rate of the model. */
+bool cli_is_rate(const struct tess_model_info *info, int codebooks);
 
 /** The columns that --codebooks or --bitrate ask for, or the model's default, into *codebooks.
  *  Returns 0 or CLI_USAGE, the reason told. */

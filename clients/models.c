@@ -40,8 +40,8 @@ static cJSON *to_json(const struct tess_model_info *i)
     cJSON_AddNumberToObject(root, "codebooks", i->codebooks);
     cJSON_AddNumberToObject(root, "codebooks_default", i->codebooks_default);
     cJSON *rates = cJSON_AddArrayToObject(root, "rates");
-    for (int k = 1; k <= 64; k++) {
-        if (!(i->codebooks_legal >> (k - 1) & 1)) continue;
+    for (int k = 1; k <= i->codebooks; k++) {
+        if (!cli_is_rate(i, k)) continue;
         cJSON *rate = cJSON_CreateObject();
         cJSON_AddNumberToObject(rate, "codebooks", k);
         cJSON_AddNumberToObject(rate, "kbit_per_second", cli_bitrate(i, k));
@@ -71,8 +71,8 @@ static void print_text(const struct tess_model_info *i)
     printf("sound        %d Hz, channels %d\n", i->sample_rate, i->channels);
     printf("frames       %g a second, hop %d\n", (double)i->sample_rate / i->hop, i->hop);
     printf("codes        from %d to %d\n", i->code_min, i->code_min + i->entries - 1);
-    for (int k = 1; k <= 64; k++)
-        if (i->codebooks_legal >> (k - 1) & 1)
+    for (int k = 1; k <= i->codebooks; k++)
+        if (cli_is_rate(i, k))
             printf("codebooks    %d: %g kbit/s%s\n", k, cli_bitrate(i, k),
                    k == i->codebooks_default ? " (default)" : "");
     printf("encode       %s, delay %d samples, %.3f Gflop a second of sound\n",
