@@ -237,7 +237,8 @@ TESS_API void tess_encoder_reset(struct tess_encoder *encoder);
 
 /** Frames that a push of n_samples (per channel) gives at least; at the end, all of
  *  ceil(samples / hop) (floor, where partial hops are dropped) have come. A push gives no more than
- *  this and what encode_delay may still be holding back. Cannot fail. */
+ *  this and what encode_delay may still be holding back; a WHOLE_CLIP model, which may pad the clip,
+ *  gives at most (max(samples, min_samples) + encode_delay) / hop + 1. Cannot fail. */
 TESS_API int64_t tess_encoder_frames(const struct tess_encoder *encoder, size_t n_samples);
 
 /** One stream's share of a call. */
@@ -303,7 +304,8 @@ struct tess_decode_job {
 };
 
 /** Decodes for several streams at once; as tess_encode. Over a whole stream, exactly
- *  frames * hop samples come out; the caller trims to the recording's length. */
+ *  frames * hop samples come out, of a WHOLE_CLIP decoder encode_delay less (what the encoder padded);
+ *  the caller trims to the recording's length. */
 TESS_API int tess_decode(struct tess_worker *worker, struct tess_decode_job *jobs, int n_jobs);
 
 /** One stream's push and end, as their encoder twins. Return samples written or an error. */
