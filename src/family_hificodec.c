@@ -26,15 +26,6 @@ static struct tess_row leaky(int in, int out, float slope, const char *name)
     return row;
 }
 
-/* A convolution that keeps the number of steps, as many zeros on either side. */
-static struct tess_row centred(struct tess_row row, int kernel, int dilation)
-{
-    row.kernel = kernel;
-    row.dilation = dilation;
-    row.right = (kernel - 1) * dilation / 2;
-    return row;
-}
-
 /* out = trunk; for each dilation: out += plain(leaky(dilated(leaky(out)))) */
 static void add_branch(struct tess_rows *rows,
                        const struct widths *w,
@@ -53,9 +44,9 @@ static void add_branch(struct tess_rows *rows,
         struct tess_row sum = tess_row(TESS_OP_ADD, Y, to, 0, "%s", part);
         sum.with = from;
         tess_rows_add(rows, leaky(from, Y, 0.1f, part));
-        tess_rows_add(rows, centred(dilated, kernel, w->dilations[m]));
+        tess_rows_add(rows, tess_row_centred(dilated, kernel, w->dilations[m]));
         tess_rows_add(rows, leaky(Z, Z, 0.1f, part));
-        tess_rows_add(rows, centred(plain, kernel, 1));
+        tess_rows_add(rows, tess_row_centred(plain, kernel, 1));
         tess_rows_add(rows, sum);
         from = to;
     }
@@ -95,8 +86,8 @@ static void add_branches(
 static void encoder(struct tess_rows *rows, const struct widths *w)
 {
     int channels = w->width;
-    tess_rows_add(rows,
-                  centred(tess_row(TESS_OP_CONV, X, TRUNK, channels, "encoder.in"), w->kernel, 1));
+    tess_rows_add(rows, tess_row_centred(tess_row(TESS_OP_CONV, X, TRUNK, channels, "encoder.in"),
+                                         w->kernel, 1));
     for (int i = 0; i < w->n_stages; i++) {
         const int at = w->n_stages - 1 - i;
         channels *= 2;
@@ -109,16 +100,16 @@ static void encoder(struct tess_rows *rows, const struct widths *w)
         add_branches(rows, w, "encoder", i, channels);
     }
     tess_rows_add(rows, leaky(TRUNK, TRUNK, 0.01f, "encoder"));
-    tess_rows_add(rows,
-                  centred(tess_row(TESS_OP_CONV, TRUNK, SPARE, w->latent_width, "encoder.out"),
-                          w->encoder_last_kernel, 1));
+    tess_rows_add(
+        rows, tess_row_centred(tess_row(TESS_OP_CONV, TRUNK, SPARE, w->latent_width, "encoder.out"),
+                               w->encoder_last_kernel, 1));
 }
 
 static void decoder(struct tess_rows *rows, const struct widths *w)
 {
     int channels = w->width << w->n_stages;
-    tess_rows_add(rows,
-                  centred(tess_row(TESS_OP_CONV, X, TRUNK, channels, "decoder.in"), w->kernel, 1));
+    tess_rows_add(rows, tess_row_centred(tess_row(TESS_OP_CONV, X, TRUNK, channels, "decoder.in"),
+                                         w->kernel, 1));
     for (int i = 0; i < w->n_stages; i++) {
         channels /= 2;
         struct tess_row up = tess_row(TESS_OP_UPCONV, SPARE, TRUNK, channels, "decoder.%d.up", i);
@@ -130,8 +121,8 @@ static void decoder(struct tess_rows *rows, const struct widths *w)
         add_branches(rows, w, "decoder", i, channels);
     }
     tess_rows_add(rows, leaky(TRUNK, TRUNK, 0.1f, "decoder"));
-    tess_rows_add(rows,
-                  centred(tess_row(TESS_OP_CONV, TRUNK, SPARE, 1, "decoder.out"), w->kernel, 1));
+    tess_rows_add(rows, tess_row_centred(tess_row(TESS_OP_CONV, TRUNK, SPARE, 1, "decoder.out"),
+                                         w->kernel, 1));
     tess_rows_add(rows, tess_row(TESS_OP_TANH, SPARE, SPARE, 0, "decoder"));
 }
 

@@ -23,13 +23,6 @@ static struct tess_row norm(int slot, int n_ids, const char *tensor)
     return row;
 }
 
-static struct tess_row centred(struct tess_row row, int kernel)
-{
-    row.kernel = kernel;
-    row.right = (kernel - 1) / 2;
-    return row;
-}
-
 /* out = in + gain down(gelu(up(norm(depthwise(in))))) */
 static void add_block(struct tess_rows *rows, const struct widths *w, int index, int in, int out)
 {
@@ -38,7 +31,7 @@ static void add_block(struct tess_rows *rows, const struct widths *w, int index,
     struct tess_row gain = tess_row(TESS_OP_SCALED_ADD, Y, out, 0, "decoder.%d.gain", index);
     gain.with = in;
     snprintf(name, sizeof name, "decoder.%d.norm", index);
-    tess_rows_add(rows, centred(depthwise, w->kernel));
+    tess_rows_add(rows, tess_row_centred(depthwise, w->kernel, 1));
     tess_rows_add(rows, norm(Y, w->n_bandwidths, name));
     tess_rows_add(rows, tess_row(TESS_OP_CONV, Y, U, w->expansion, "decoder.%d.up", index));
     tess_rows_add(rows, tess_row(TESS_OP_GELU_ERF, U, U, 0, "decoder.%d.gelu", index));
@@ -50,7 +43,7 @@ static void decoder(struct tess_rows *rows, const struct widths *w, int hop)
 {
     int trunk = H;
     struct tess_row in = tess_row(TESS_OP_CONV, X, H, w->width, "decoder.in");
-    tess_rows_add(rows, centred(in, w->kernel));
+    tess_rows_add(rows, tess_row_centred(in, w->kernel, 1));
     tess_rows_add(rows, norm(H, w->n_bandwidths, "decoder.in_norm"));
     for (int i = 0; i < w->blocks; i++) {
         int next = trunk == H ? H2 : H;

@@ -19,15 +19,6 @@ struct widths {
 
 enum { X, TRUNK, TRUNK_2, Y, Z }; /* slots */
 
-/* As many zeros on either side as keep the number of steps. */
-static struct tess_row centred(struct tess_row row, int kernel, int dilation)
-{
-    row.kernel = kernel;
-    row.dilation = dilation;
-    row.right = (kernel - 1) * dilation / 2;
-    return row;
-}
-
 /* Between slots 0 and 1, from and to `slot`. Returns the slot of the result. */
 static int add_wavelets(struct tess_rows *rows, enum tess_operator op, int levels, int slot)
 {
@@ -54,7 +45,7 @@ add_unit(struct tess_rows *rows, const struct widths *w, int block, int u, int f
     struct tess_row sum = tess_row(TESS_OP_ADD, Y, to, 0, "%s", name);
     sum.with = from;
     tess_rows_add(rows, tess_row(TESS_OP_SNAKE, from, Y, 0, "%s.snake_1", name));
-    tess_rows_add(rows, centred(conv_1, w->kernel, w->dilations[u]));
+    tess_rows_add(rows, tess_row_centred(conv_1, w->kernel, w->dilations[u]));
     tess_rows_add(rows, tess_row(TESS_OP_SNAKE, Z, Z, 0, "%s.snake_2", name));
     tess_rows_add(rows, tess_row(TESS_OP_CONV, Z, Y, channels, "%s.conv_2", name));
     tess_rows_add(rows, sum);
@@ -64,8 +55,9 @@ static void decoder(struct tess_rows *rows, const struct widths *w, int channels
 {
     const int bands = channels << w->levels;
     int trunk = TRUNK;
-    tess_rows_add(
-        rows, centred(tess_row(TESS_OP_CONV, X, trunk, w->widths[0], "decoder.in"), w->kernel, 1));
+    tess_rows_add(rows,
+                  tess_row_centred(tess_row(TESS_OP_CONV, X, trunk, w->widths[0], "decoder.in"),
+                                   w->kernel, 1));
     for (int i = 0; i < w->n_widths - 1; i++) {
         struct tess_row shorter =
             tess_row(TESS_OP_UPCONV, Y, trunk, w->widths[i + 1], "decoder.%d.transposed", i);
@@ -82,12 +74,13 @@ static void decoder(struct tess_rows *rows, const struct widths *w, int channels
     struct tess_row out = tess_row(TESS_OP_CONV, Y, X, bands, "decoder.out");
     out.plain = 1;
     tess_rows_add(rows, tess_row(TESS_OP_SNAKE, trunk, Y, 0, "decoder.snake"));
-    tess_rows_add(rows, centred(out, w->kernel, 1));
+    tess_rows_add(rows, tess_row_centred(out, w->kernel, 1));
     const int sound = add_wavelets(rows, TESS_OP_UNWAVELET, w->levels, X);
     struct tess_row clamp = tess_row(TESS_OP_CLAMP, !sound, !sound, 0, "decoder.post");
     clamp.value = 0.5f;
-    tess_rows_add(rows, centred(tess_row(TESS_OP_CONV, sound, !sound, channels, "decoder.post"),
-                                w->post_kernel, 1));
+    tess_rows_add(rows,
+                  tess_row_centred(tess_row(TESS_OP_CONV, sound, !sound, channels, "decoder.post"),
+                                   w->post_kernel, 1));
     tess_rows_add(rows, clamp);
 }
 

@@ -20,6 +20,14 @@ tess_row(enum tess_operator op, int in, int out, int channels, const char *tenso
     return row;
 }
 
+struct tess_row tess_row_centred(struct tess_row row, int kernel, int dilation)
+{
+    row.kernel = kernel;
+    row.dilation = dilation;
+    row.right = (kernel - 1) * dilation / 2;
+    return row;
+}
+
 void tess_rows_add(struct tess_rows *rows, struct tess_row row)
 {
     if (rows->n < TESS_MAX_ROWS) rows->row[rows->n] = row;

@@ -112,6 +112,10 @@ struct tess_row
 tess_row(enum tess_operator op, int in, int out, int channels, const char *tensor, ...)
     TESS_PRINTF(5, 6);
 
+/** The row with a window of that kernel and dilation in the middle of its hop: the number of steps stays
+ *  as it is, for an odd kernel. */
+struct tess_row tess_row_centred(struct tess_row row, int kernel, int dilation);
+
 /** Appends a row. A table that is full counts on without keeping the row: n above TESS_MAX_ROWS is
  *  what the plan refuses. */
 void tess_rows_add(struct tess_rows *rows, struct tess_row row);
