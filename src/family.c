@@ -26,19 +26,20 @@ int tess_family_read_rates(const struct tess_config *config,
                            struct tess_blueprint *b,
                            struct tess_why *why)
 {
-    int legal[TESS_MAX_CODEBOOKS];
+    enum { MAX_CODEBOOKS = 64 }; /* bits of codebooks_legal */
+    int legal[MAX_CODEBOOKS];
     const struct tess_key keys[] = {
-        {"sample_rate",       1, 192000,             &b->sample_rate      },
-        {"hop",               1, 4096,               &b->hop              },
-        {"channels",          1, 2,                  &b->channels         },
-        {"entries",           2, 65536,              &b->n_entries        },
-        {"codebooks",         1, TESS_MAX_CODEBOOKS, &b->n_codebooks      },
-        {"codebooks_default", 1, TESS_MAX_CODEBOOKS, &b->codebooks_default},
+        {"sample_rate",       1, 192000,        &b->sample_rate      },
+        {"hop",               1, 4096,          &b->hop              },
+        {"channels",          1, 2,             &b->channels         },
+        {"entries",           2, 65536,         &b->n_entries        },
+        {"codebooks",         1, MAX_CODEBOOKS, &b->n_codebooks      },
+        {"codebooks_default", 1, MAX_CODEBOOKS, &b->codebooks_default},
     };
     int err = tess_config_keys(config, keys, sizeof keys / sizeof *keys, why);
     if (err) return err;
-    int n = tess_config_ints(config, "codebooks_legal", 1, b->n_codebooks, legal,
-                             TESS_MAX_CODEBOOKS, why);
+    int n =
+        tess_config_ints(config, "codebooks_legal", 1, b->n_codebooks, legal, MAX_CODEBOOKS, why);
     if (n < 0) return n;
     for (int i = 0; i < n; i++)
         b->codebooks_legal |= UINT64_C(1) << (legal[i] - 1);

@@ -64,12 +64,14 @@ static void decoder(struct tess_rows *rows, const struct widths *w, int hop)
     tess_rows_add(rows, synthesis);
 }
 
-/* The masks are thirds of the latent, as the table makes them. */
+/* The masks' borders: equal parts of the latent, as the table makes them. Returns how many parts. */
 static int check_masks(const struct tess_config *config, int width, struct tess_why *why)
 {
     int masks[8];
     int n = tess_config_ints(config, "masks", 0, width, masks, 8, why);
     if (n < 0) return n;
+    if (n < 2)
+        return tess_base_fail(why, TESS_E_MODEL, "config: masks are %d instead of 2 to 8", n);
     for (int i = 0; i < n; i++)
         if (masks[i] != width * i / (n - 1))
             return tess_base_fail(why, TESS_E_MODEL, "config: masks[%d] is %d instead of %d", i,
