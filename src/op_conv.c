@@ -339,21 +339,22 @@ static int load_upconv(struct tess_layer *layer, struct tess_weights *weights)
     const struct tess_row *row = &layer->row;
     const int in = layer->in_channels, channels = layer->channels, n = row->stride * channels;
     const int dims[] = {row->kernel, channels, in};
-    float *weight, *bias = NULL;
+    const int width = taps(row) * in;
+    float *weight, *bias = NULL, *arranged = NULL, *biases = NULL;
     int err = tess_weights_take(weights, row->tensor, ".weight", 3, dims, &weight);
     if (!err) err = tess_weights_take(weights, row->tensor, ".bias", 1, &channels, &bias);
-    size_t width = (size_t)(taps(row) * in);
-    float *arranged = tess_base_alloc(weights->allocator, (size_t)n * width * sizeof *arranged);
-    float *biases = tess_base_alloc(weights->allocator, (size_t)n * sizeof *biases);
-    if (!err && (!arranged || !biases)) err = TESS_E_NOMEM;
-    if (!err) {
-        arrange(layer, weight, arranged);
-        for (int i = 0; i < n; i++)
-            biases[i] = bias[i % channels];
-        err = tess_matrix_create(&layer->matrix, arranged, biases, n, (int)width, weights->isa,
-                                 weights->allocator);
-        layer->n_scratch += tess_gemm_scratch(&layer->matrix);
-    }
+    if (err) goto done;
+    err = TESS_E_NOMEM;
+    arranged = tess_base_alloc(weights->allocator, (size_t)n * (size_t)width * sizeof *arranged);
+    biases = tess_base_alloc(weights->allocator, (size_t)n * sizeof *biases);
+    if (!arranged || !biases) goto done;
+    arrange(layer, weight, arranged);
+    for (int i = 0; i < n; i++)
+        biases[i] = bias[i % channels];
+    err = tess_matrix_create(&layer->matrix, arranged, biases, n, width, weights->isa,
+                             weights->allocator);
+    layer->n_scratch += tess_gemm_scratch(&layer->matrix);
+done:
     tess_base_free(weights->allocator, weight);
     tess_base_free(weights->allocator, bias);
     tess_base_free(weights->allocator, arranged);
