@@ -39,11 +39,12 @@ bool cli_wav_read_head(struct cli_input *in, struct cli_pcm *pcm, uint64_t *n_by
         if (cli_input_peek(in, (size_t)at + 8, &head) < at + 8) return false;
         uint32_t size = le32(head + at + 4);
         if (memcmp(head + at, "data", 4) == 0) {
+            if (!have_format) return false;
             in->at = (size_t)at + 8;
             /* 0 and 0x7FFFF... are other writers' ways to say that they did not know */
             bool open = size == 0 || size >= 0x7FFFF000;
             *n_bytes = open ? UINT64_MAX : size;
-            return have_format;
+            return true;
         }
         if (at + 8 + size > CLI_PEEK) return false;
         if (memcmp(head + at, "fmt ", 4) == 0) {
