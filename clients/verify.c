@@ -155,10 +155,10 @@ int cli_verify(const struct cli_options *options)
     struct cli_input first;
     const uint8_t *head;
     int exit_code = cli_input_open(&first, names[0]);
-    if (exit_code) return exit_code;
-    size_t n = cli_input_peek(&first, 4, &head);
-    bool is_tess = n == 4 && memcmp(head, "TESS", 4) == 0;
+    bool is_tess =
+        !exit_code && cli_input_peek(&first, 4, &head) == 4 && memcmp(head, "TESS", 4) == 0;
     cli_input_close(&first);
+    if (exit_code) return exit_code;
 
     struct difference d = {0};
     exit_code = is_tess ? compare_tess(names, &d) : compare_hashes(names, &d);
