@@ -161,8 +161,8 @@ static int check_totals(struct tess_reader *r, const struct tess_totals *said, s
 {
     struct tess_totals due;
     int64_t promised = r->info.n_source;
-    if (tess_format_totals(&r->info, said->n_source, &due) ||
-        said->n_samples != due.n_samples || said->n_frames < due.n_frames)
+    if (tess_format_totals(&r->info, said->n_source, &due) || said->n_samples != due.n_samples ||
+        said->n_frames < due.n_frames)
         return tess_base_fail(why, TESS_E_FORMAT,
                               "trailer: %lld samples, %lld at the model's rate and %lld frames do "
                               "not agree",
