@@ -11,7 +11,13 @@
  * Errors. A call that can fail returns a negative TESS_E_... code; zero and above is success or
  * a count, and zero frames means "more input needed", never failure. Where a reason can be told,
  * the call takes a `struct tess_why *` (or NULL) and writes one line there. The library prints
- * nothing, never exits, and changes no global state.
+ * nothing, never exits, and changes no global state. A _create that fails sets its pointer to NULL;
+ * a _destroy cannot fail and takes NULL, too.
+ *
+ * Threads. A model is for any number of threads at once, a ring for two; a worker, a stream, a
+ * resampler, a writer and a reader are each for one thread at a time. Equal bits need C's usual
+ * floating-point arithmetic: rounding to nearest, subnormals kept (no flush-to-zero) in the thread
+ * that calls, and in the one that creates a worker.
  *
  * Shapes follow memory, last index fastest: PCM [N][channels], latents [T][D], codes [T][K].
  * Samples are float, full scale is 1.0. Compiles as C99 and C++11. */
@@ -93,7 +99,7 @@ struct tess_allocator {
 
 /* ---- kernels ----------------------------------------------------------------------------- */
 
-/** Name of the i-th set of kernels that this CPU can run, from "scalar" (i = 0, the definition)
+/** Name of set i of the kernels that this CPU can run, from "scalar" (i = 0, the definition)
  *  to the fastest; NULL past the last. All give the same bits. Cannot fail, any thread. */
 TESS_API const char *tess_kernel_name(int i);
 
@@ -133,8 +139,8 @@ struct tess_model_info {
     int entries;              /**< codes run from code_min to code_min + entries - 1 */
     int code_min;             /**< 0; below 0 the uint16_t codes are to be read as int16_t */
     enum tess_capability encode, decode;
-    int encode_delay;    /**< samples a code waits for after the end of its hop */
-    int decode_delay;    /**< samples a decoder holds back until later frames or the end */
+    int encode_delay;    /**< samples a code waits for after the end of its hop, at most */
+    int decode_delay;    /**< samples a decoder holds back until later frames or the end, at most */
     int64_t min_samples; /**< WHOLE_CLIP: a shorter clip is encoded filled up with zeros */
     int64_t max_samples; /**< WHOLE_CLIP: the longest clip it encodes; else 0, any length */
     char option[32];     /**< name of an option of the family ("bandwidth_id"); "" = it has none */
@@ -144,25 +150,27 @@ struct tess_model_info {
     double encode_flops, decode_flops; /**< of the matrix products, a second of audio */
 };
 
-/** Opens a model file (safetensors, mapped read-only; every tensor is checked, SHA-256 taken).
- *  path is UTF-8. On success *model is set and must go to tess_model_close.
- *  While the call runs, reading the file's header takes memory from malloc whatever the options.
- *  Errors: IO, FORMAT, TRUNCATED, MODEL (a tensor missing, misshapen, unused, not finite),
- *  FAMILY, UNSUPPORTED (kernel), NOMEM; *model is then NULL. Any thread. */
+/** Opens a model file (safetensors; every tensor is checked, SHA-256 taken). path is UTF-8; options
+ *  may be NULL. On success *model is set and must go to tess_model_close. The weights are copied:
+ *  afterwards the file may change or go. While the call runs the file is mapped; whoever cuts it
+ *  short then raises SIGBUS here. Reading the header takes memory from malloc whatever the options,
+ *  and so does FFTW.
+ *  Errors: IO, FORMAT, TRUNCATED, MODEL (a tensor missing, misshapen, unused, not finite), FAMILY,
+ *  UNSUPPORTED (kernel), ARGUMENT (unknown size of the options), NOMEM; *model is then NULL.
+ *  Any thread, but not while the program itself plans with FFTW, whose planner is global. */
 TESS_API int tess_model_open(struct tess_model **model,
                              const char *path,
                              const struct tess_model_options *options,
                              struct tess_why *why);
 
-/** As tess_model_open, from bytes in memory, which are copied where needed: `data` may be freed
- *  when the call returns. */
+/** As tess_model_open, from data [n_bytes], which may be freed when the call returns. */
 TESS_API int tess_model_open_memory(struct tess_model **model,
                                     const void *data,
                                     size_t n_bytes,
                                     const struct tess_model_options *options,
                                     struct tess_why *why);
 
-/** Frees a model. Its workers and streams must be gone. NULL is allowed. */
+/** Frees a model. Its workers and streams must be gone. NULL is allowed. FFTW: as above. */
 TESS_API void tess_model_close(struct tess_model *model);
 
 /** Fills *info (its `size` set by the caller). Errors: ARGUMENT (unknown size). Any thread. */
@@ -180,9 +188,10 @@ struct tess_worker_options {
     int profile;     /**< not 0: measure the time of each stage (tess_worker_get_profile) */
 };
 
-/** One caller's scratch memory (a few MB) and helper threads. Borrows the model, takes its
- *  allocator. A worker serves one call at a time. How many threads it has changes no bit of the
- *  result. Errors: NOMEM, ARGUMENT. */
+/** One caller's scratch memory (a few MB; of a WHOLE_CLIP model as much as its longest clip took) and
+ *  helper threads, which sleep between calls. Borrows the model, takes its allocator; options may
+ *  be NULL. A worker serves one call at a time. How many threads it has changes no bit of the
+ *  result. Errors: ARGUMENT (a number out of its range, unknown size), NOMEM. Any thread. */
 TESS_API int tess_worker_create(struct tess_worker **worker,
                                 const struct tess_model *model,
                                 const struct tess_worker_options *options);
@@ -190,7 +199,8 @@ TESS_API int tess_worker_create(struct tess_worker **worker,
 /** Frees a worker and ends its threads. NULL is allowed. */
 TESS_API void tess_worker_destroy(struct tess_worker *worker);
 
-/** Seconds spent in each stage since the worker was created, zeros without `profile`. */
+/** Seconds that the caller spent in each stage since the worker was created, zeros without
+ *  `profile`. */
 struct tess_profile {
     double analysis;  /**< samples to features */
     double encoder;   /**< features to latents */
@@ -199,14 +209,17 @@ struct tess_profile {
     double decoder;   /**< latents to spectra */
     double synthesis; /**< spectra to samples */
 };
+
+/** Fills *profile. Cannot fail; between the worker's calls. */
 TESS_API void tess_worker_get_profile(const struct tess_worker *worker,
                                       struct tess_profile *profile);
 
 /* ---- streams ----------------------------------------------------------------------------- */
 
 /* An encoder or decoder is one flat block of bytes without pointers: it may be copied with memcpy
- * (a snapshot), moved, sent to another process that runs the same model, or written over. Each
- * belongs to one thread at a time. Its size is constant, whatever has passed through it. */
+ * (a snapshot), moved, sent to another process that runs the same model, or written over by such a
+ * copy. Its bytes are trusted: a block that this library did not write is undefined behaviour. Its
+ * size is constant, whatever has passed through it; a copy has the same byte order. */
 struct tess_encoder;
 struct tess_decoder;
 
@@ -220,25 +233,27 @@ struct tess_stream_options {
 /** Bytes of an encoder of this model. Cannot fail, any thread. */
 TESS_API size_t tess_encoder_size(const struct tess_model *model);
 
-/** Makes an encoder in `mem`, tess_encoder_size bytes aligned to 8, which the caller keeps.
- *  Errors: ARGUMENT (not a legal number of codebooks). */
+/** Makes an encoder in `mem`, tess_encoder_size bytes aligned to 8, which the caller keeps; options
+ *  may be NULL. Errors: ARGUMENT (not a legal number of codebooks, an option out of its range,
+ *  unknown size). Any thread. */
 TESS_API int tess_encoder_init(struct tess_encoder *mem,
                                const struct tess_model *model,
                                const struct tess_stream_options *options);
 
-/** tess_encoder_init in memory of the model's allocator; free it with tess_encoder_destroy. */
+/** tess_encoder_init in memory of the model's allocator; free it with tess_encoder_destroy, which
+ *  takes the same model. Errors: those, and NOMEM. */
 TESS_API int tess_encoder_create(struct tess_encoder **encoder,
                                  const struct tess_model *model,
                                  const struct tess_stream_options *options);
 TESS_API void tess_encoder_destroy(struct tess_encoder *encoder, const struct tess_model *model);
 
-/** Back to the start of a new recording, same options. Cannot fail. */
+/** Back to the start of a new recording, same options; also after the end. Cannot fail. */
 TESS_API void tess_encoder_reset(struct tess_encoder *encoder);
 
-/** Frames that a push of n_samples (per channel) gives at least; at the end, all of
- *  ceil(samples / hop) (floor, where partial hops are dropped) have come. A push gives no more than
- *  this and what encode_delay may still be holding back; a WHOLE_CLIP model, which may pad the clip,
- *  gives at most (max(samples, min_samples) + encode_delay) / hop + 1. Cannot fail. */
+/** Frames that a push of n_samples (per channel) gives at least, and exactly for a LIVE model; at the
+ *  end, all of ceil(samples / hop) (floor, where partial hops are dropped) have come. A push gives no
+ *  more than this and what encode_delay may still be holding back, ceil(encode_delay / hop) frames;
+ *  a WHOLE_CLIP model, which may pad the clip, gives at most (max(samples, min_samples) + encode_delay) / hop + 1. Cannot fail. */
 TESS_API int64_t tess_encoder_frames(const struct tess_encoder *encoder, size_t n_samples);
 
 /** One stream's share of a call. */
@@ -250,7 +265,8 @@ struct tess_encode_job {
     uint16_t *codes;  /**< [capacity][K], borrowed for the call */
     size_t capacity;  /**< frames that fit */
     int64_t n_frames; /**< out: frames written */
-    int error;        /**< out: 0, or NONFINITE, SPACE, ENDED, MISMATCH: nothing was consumed */
+    int error;        /**< out: 0, or NONFINITE, SPACE, ENDED, MISMATCH, or for a WHOLE_CLIP model
+                           UNSUPPORTED, ARGUMENT, NOMEM: nothing was consumed */
 };
 
 /** Encodes for several streams at once: their frames run as one batch, and no stream's codes
@@ -262,7 +278,8 @@ struct tess_encode_job {
  *  not 0..max_streams (then nothing ran). */
 TESS_API int tess_encode(struct tess_worker *worker, struct tess_encode_job *jobs, int n_jobs);
 
-/** One stream's push: a tess_encode of one job. Returns the frames written or an error. */
+/** One stream's push: a tess_encode of one job. pcm [n_samples][channels], codes [capacity][K].
+ *  Returns the frames written or an error. */
 TESS_API int64_t tess_encoder_push(struct tess_worker *worker,
                                    struct tess_encoder *encoder,
                                    const float *pcm,
@@ -277,7 +294,7 @@ TESS_API int64_t tess_encoder_flush(struct tess_worker *worker,
                                     uint16_t *codes,
                                     size_t capacity);
 
-/** As their encoder twins. */
+/** As their encoder twins.; a decoder takes as many columns as its codes have */
 TESS_API size_t tess_decoder_size(const struct tess_model *model);
 TESS_API int tess_decoder_init(struct tess_decoder *mem,
                                const struct tess_model *model,
@@ -288,24 +305,25 @@ TESS_API int tess_decoder_create(struct tess_decoder **decoder,
 TESS_API void tess_decoder_destroy(struct tess_decoder *decoder, const struct tess_model *model);
 TESS_API void tess_decoder_reset(struct tess_decoder *decoder);
 
-/** Samples that a push of n_frames would give now, without the tail that comes at the end
- *  (at most decode_delay). Cannot fail. */
+/** Samples per channel that a push of n_frames gives at least. A push gives no more than this and
+ *  decode_delay, also if it is the last and the tail comes with it. Cannot fail. */
 TESS_API int64_t tess_decoder_samples(const struct tess_decoder *decoder, size_t n_frames);
 
 struct tess_decode_job {
     struct tess_decoder *decoder; /**< each stream at most once in a call */
-    const uint16_t *codes;        /**< [n_frames][K] */
+    const uint16_t *codes;        /**< [n_frames][K], borrowed for the call */
     size_t n_frames;
     int end;           /**< not 0: no frame follows; the tail comes out */
     float *pcm;        /**< [capacity][channels], borrowed for the call */
     size_t capacity;   /**< samples per channel that fit */
     int64_t n_samples; /**< out: samples per channel written; never clipped */
-    int error;         /**< out: 0, or CODE, SPACE, ENDED, MISMATCH: nothing was consumed */
+    int error;         /**< out: 0, or CODE, SPACE, ENDED, MISMATCH, ARGUMENT (too many frames), or
+                            for a WHOLE_CLIP model UNSUPPORTED, NOMEM: nothing was consumed */
 };
 
 /** Decodes for several streams at once; as tess_encode. Over a whole stream, exactly
- *  frames * hop samples come out, of a WHOLE_CLIP decoder encode_delay less (what the encoder padded);
- *  the caller trims to the recording's length. */
+ *  frames * hop samples come out, of a WHOLE_CLIP decoder encode_delay less (what the encoder
+ *  padded); the caller trims to the recording's length. */
 TESS_API int tess_decode(struct tess_worker *worker, struct tess_decode_job *jobs, int n_jobs);
 
 /** One stream's push and end, as their encoder twins. Return samples written or an error. */
@@ -324,8 +342,8 @@ TESS_API int64_t tess_decoder_flush(struct tess_worker *worker,
 
 struct tess_resampler;
 
-/** A streaming resampler (libsoxr, very high quality, linear phase). Rates in Hz, 1..768,000;
- *  channels 1..64. Equal rates copy. Errors: ARGUMENT, NOMEM. One thread at a time. */
+/** A streaming resampler (libsoxr, very high quality, linear phase; its memory is malloc's). Rates
+ *  in Hz, 1..768,000; channels 1..64. Equal rates copy. Errors: ARGUMENT, NOMEM. */
 TESS_API int tess_resampler_create(struct tess_resampler **resampler,
                                    int rate_in,
                                    int rate_out,
@@ -339,23 +357,29 @@ TESS_API size_t tess_resampler_bound(const struct tess_resampler *resampler, siz
 /** in [n_in][channels] to out [capacity][channels]; returns samples per channel written.
  *  All of `in` is consumed. After n samples in all and the flush, exactly
  *  ceil(n * rate_out / rate_in) have come out, aligned with the input (no delay to remove).
- *  Errors: SPACE (capacity below tess_resampler_bound; nothing consumed), ENDED. */
+ *  Errors: SPACE (capacity below tess_resampler_bound; nothing consumed), ENDED, NOMEM (then only
+ *  a reset is allowed). */
 TESS_API int64_t tess_resampler_push(
     struct tess_resampler *resampler, const float *in, size_t n_in, float *out, size_t capacity);
 
-/** Ends the stream: call it until it returns 0. Then a reset makes it new. */
+/** Ends the stream: what is still due goes to out [capacity][channels]; returns samples per channel
+ *  written. Call it until it returns 0. Then a reset makes it new. Errors: SPACE (capacity 0 where
+ *  something is due), NOMEM. */
 TESS_API int64_t tess_resampler_flush(struct tess_resampler *resampler,
                                       float *out,
                                       size_t capacity);
+
+/** Back to the start of a new sound. Cannot fail. */
 TESS_API void tess_resampler_reset(struct tess_resampler *resampler);
 
 /* ---- ring -------------------------------------------------------------------------------- */
 
 struct tess_ring;
 
-/** A queue of samples between one writing and one reading thread: no locks, no allocation, no
- *  system call after creation, so the writer may be an audio callback. `capacity` samples fit at
- *  least (rounded up to a power of two). Errors: ARGUMENT, NOMEM. */
+/** A queue of samples (floats; several channels interleaved) between one writing and one reading
+ *  thread: no locks, no allocation, no system call after creation, so the writer may be an audio
+ *  callback. `capacity` samples fit at least (rounded up to a power of two). Errors: ARGUMENT, NOMEM.
+ *  To be destroyed when both threads are done with it. */
 TESS_API int
 tess_ring_create(struct tess_ring **ring, size_t capacity, const struct tess_allocator *allocator);
 TESS_API void tess_ring_destroy(struct tess_ring *ring);
@@ -366,7 +390,8 @@ TESS_API size_t tess_ring_write(struct tess_ring *ring, const float *pcm, size_t
 /** The reader's call: copies up to n samples out, returns how many there were. Never waits. */
 TESS_API size_t tess_ring_read(struct tess_ring *ring, float *pcm, size_t n);
 
-/** Samples waiting to be read: a lower bound for the reader, an upper bound for the writer. */
+/** Samples waiting to be read: a lower bound for the reader, an upper bound for the writer. Either
+ *  thread, cannot fail. */
 TESS_API size_t tess_ring_fill(const struct tess_ring *ring);
 
 /* ---- coded files (.tess): docs/format.md ------------------------------------------------- */
@@ -396,14 +421,14 @@ struct tess_file_info {
     int source_rate;  /**< Hz, of what was encoded */
     int64_t n_source; /**< samples per channel of the source; -1 = see the trailer */
     int n_tags;
-    const struct tess_tag *tags; /**< in a reader's info they live as long as the reader */
+    const struct tess_tag *tags; /**< [n_tags]; a reader's live as long as it does */
 };
 
 struct tess_writer;
 struct tess_reader;
 
-/** Starts a file: writes the header. Copies *io, *info and the tags. Errors: ARGUMENT (a field is
- *  out of the format's range), IO, NOMEM. */
+/** Starts a file: writes the header, tags included. Copies *io and the rest of *info. Errors: ARGUMENT
+ *  (a field is out of the format's range, unknown size), IO, NOMEM. */
 TESS_API int tess_writer_create(struct tess_writer **writer,
                                 const struct tess_io *io,
                                 const struct tess_file_info *info,
@@ -415,12 +440,15 @@ TESS_API int tess_writer_create(struct tess_writer **writer,
 TESS_API int tess_writer_put(struct tess_writer *writer, const uint16_t *codes, size_t n_frames);
 
 /** Writes the last chunk and the trailer. n_source: samples per channel of the source at its own
- *  rate; the frames put must cover ceil(n_source * sample_rate / source_rate) samples. Errors: IO,
- *  ARGUMENT (they do not: nothing was written), ENDED. Returns 0. */
+ *  rate, as the header has it unless that is -1; the frames put must cover
+ *  ceil(n_source * sample_rate / source_rate) samples. Errors: IO, ARGUMENT (they do not, or n_source
+ *  is not the header's: nothing was written), ENDED. Returns 0. */
 TESS_API int tess_writer_finish(struct tess_writer *writer, int64_t n_source, struct tess_why *why);
 
-/** Bytes written so far. */
+/** Bytes written so far. Cannot fail. */
 TESS_API uint64_t tess_writer_bytes(const struct tess_writer *writer);
+
+/** Frees a writer. A file that was not finished has no trailer and lacks the chunk begun last. */
 TESS_API void tess_writer_destroy(struct tess_writer *writer);
 
 /** Reads and checks a header. Copies *io. Errors: FORMAT, TRUNCATED, CHECKSUM, IO, NOMEM. */
@@ -429,7 +457,7 @@ TESS_API int tess_reader_create(struct tess_reader **reader,
                                 const struct tess_allocator *allocator,
                                 struct tess_why *why);
 
-/** What the header says; lives as long as the reader. Once the end has been read (or, where the
+/** What the header says; lives as long as the reader. Cannot fail. Once the end has been read (or, where the
  *  source can seek, tess_reader_scan has), n_source is known whatever the header left open. */
 TESS_API const struct tess_file_info *tess_reader_info(const struct tess_reader *reader);
 
@@ -437,7 +465,8 @@ TESS_API const struct tess_file_info *tess_reader_info(const struct tess_reader 
  *  [capacity][K]: a pipe hands out what it has. Returns how many; 0 at the end, when the trailer
  *  has been read and checked against what came before it. Each frame handed out has passed its
  *  chunk's checksum, so a damaged or shortened file is readable up to the damage; after an error
- *  the reader stays there until a seek. Errors: TRUNCATED, CHECKSUM, FORMAT, CODE, IO. */
+ *  the reader stays there until a scan or a seek. Errors: TRUNCATED, CHECKSUM, FORMAT, CODE, IO,
+ *  ARGUMENT (capacity 0). */
 TESS_API int64_t tess_reader_next(struct tess_reader *reader,
                                   uint16_t *codes,
                                   size_t capacity,
@@ -452,7 +481,7 @@ TESS_API int tess_reader_scan(struct tess_reader *reader, struct tess_why *why);
 TESS_API int tess_reader_seek(struct tess_reader *reader, int64_t frame, struct tess_why *why);
 
 /** Samples per channel at the model's rate, ceil(n_source * sample_rate / source_rate), and
- *  frames: exact once the trailer has been read, -1 before. */
+ *  frames: exact once the trailer has been read, -1 before. Cannot fail. */
 TESS_API int64_t tess_reader_samples(const struct tess_reader *reader);
 TESS_API int64_t tess_reader_frames(const struct tess_reader *reader);
 TESS_API void tess_reader_destroy(struct tess_reader *reader);
