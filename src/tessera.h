@@ -188,8 +188,8 @@ struct tess_worker_options {
     int profile;     /**< not 0: measure the time of each stage (tess_worker_get_profile) */
 };
 
-/** One caller's scratch memory (a few MB; of a WHOLE_CLIP model as much as its longest clip took) and
- *  helper threads, which sleep between calls. Borrows the model, takes its allocator; options may
+/** One caller's scratch memory (a few MB; of a WHOLE_CLIP model as much as its longest clip took)
+ *  and helper threads, which sleep between calls. Borrows the model, takes its allocator; options may
  *  be NULL. A worker serves one call at a time. How many threads it has changes no bit of the
  *  result. Errors: ARGUMENT (a number out of its range, unknown size), NOMEM. Any thread. */
 TESS_API int tess_worker_create(struct tess_worker **worker,
@@ -250,10 +250,11 @@ TESS_API void tess_encoder_destroy(struct tess_encoder *encoder, const struct te
 /** Back to the start of a new recording, same options; also after the end. Cannot fail. */
 TESS_API void tess_encoder_reset(struct tess_encoder *encoder);
 
-/** Frames that a push of n_samples (per channel) gives at least, and exactly for a LIVE model; at the
- *  end, all of ceil(samples / hop) (floor, where partial hops are dropped) have come. A push gives no
- *  more than this and what encode_delay may still be holding back, ceil(encode_delay / hop) frames;
- *  a WHOLE_CLIP model, which may pad the clip, gives at most (max(samples, min_samples) + encode_delay) / hop + 1. Cannot fail. */
+/** Frames that a push of n_samples (per channel) gives at least; at the end, all of
+ *  ceil(samples / hop) (floor, where partial hops are dropped) have come. A push gives no more than
+ *  this, what encode_delay may still be holding back, and one for a last hop that is not full; a
+ *  WHOLE_CLIP model, which may pad the clip, gives at most
+ *  (max(samples, min_samples) + encode_delay) / hop + 1. Cannot fail. */
 TESS_API int64_t tess_encoder_frames(const struct tess_encoder *encoder, size_t n_samples);
 
 /** One stream's share of a call. */
@@ -427,8 +428,8 @@ struct tess_file_info {
 struct tess_writer;
 struct tess_reader;
 
-/** Starts a file: writes the header, tags included. Copies *io and the rest of *info. Errors: ARGUMENT
- *  (a field is out of the format's range, unknown size), IO, NOMEM. */
+/** Starts a file: writes the header, tags included. Copies *io and the rest of *info. Errors:
+ *  ARGUMENT (a field is out of the format's range, unknown size), IO, NOMEM. */
 TESS_API int tess_writer_create(struct tess_writer **writer,
                                 const struct tess_io *io,
                                 const struct tess_file_info *info,
@@ -457,8 +458,9 @@ TESS_API int tess_reader_create(struct tess_reader **reader,
                                 const struct tess_allocator *allocator,
                                 struct tess_why *why);
 
-/** What the header says; lives as long as the reader. Cannot fail. Once the end has been read (or, where the
- *  source can seek, tess_reader_scan has), n_source is known whatever the header left open. */
+/** What the header says; lives as long as the reader. Once the end has been read (or, where the
+ *  source can seek, tess_reader_scan has), n_source is known whatever the header left open. Cannot
+ *  fail. */
 TESS_API const struct tess_file_info *tess_reader_info(const struct tess_reader *reader);
 
 /** The next frames, up to `capacity` (at least 1) or the end of a chunk, into codes
