@@ -200,6 +200,9 @@ static int push(struct decode *d, size_t n_frames, bool end)
                         (long long)(d->codes_in.at - (int64_t)n_frames),
                         (long long)d->codes_in.at - 1, tess_strerror(error));
     size_t n = d->n_held + (size_t)job.n_samples;
+    int64_t n_all = cli_codes_in_samples(&d->codes_in, &d->info);
+    if (n_all >= 0 && (int64_t)n > n_all - d->n_samples) /* frames beyond the sound's end */
+        n = (size_t)(n_all - d->n_samples);
     size_t n_final = n > hop && !end ? n - hop : 0;
     exit_code = write_samples(d, d->pcm, n_final);
     d->n_held = n - n_final;
