@@ -339,6 +339,14 @@ class Decode(Case):
         self.path("tk.json").write_text(json.dumps(codes))
         self.assertEqual(self.run_it("decode", "--raw", "tk.json", "-").stdout, expected)
 
+    def test_more_frames_than_samples(self):
+        self.run_it("encode", self.wav(n=3200), "a.json")
+        expected = self.run_it("decode", "--raw", "a.json", "-").stdout
+        codes = json.loads(self.path("a.json").read_text())
+        for n in (1300, 1, 0):
+            self.path("cut.json").write_text(json.dumps({**codes, "n_samples": n}))
+            self.assertEqual(self.run_it("decode", "--raw", "cut.json", "-").stdout, expected[:2 * n])
+
     def test_bad_json(self):
         self.run_it("encode", self.wav(n=640), "a.json")
         good = json.loads(self.path("a.json").read_text())
