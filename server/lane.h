@@ -1,0 +1,91 @@
+/* A lane: one direction of a stream, as the workers see it. Bytes of a turn in, bytes out:
+ *
+ *     encode   samples -> float -> the model's channels and rate -> codes
+ *     decode   codes, or frames that were lost -> float -> the client's rate and channels -> samples
+ *
+ * A lane belongs to the loop's thread or, between srv_scheduler_put and the turn's coming back, to
+ * the worker that runs it; never to both. */
+#ifndef SRV_LANE_H
+#define SRV_LANE_H
+
+#include "server/models.h"
+
+#include <stdbool.h>
+
+enum srv_direction { SRV_ENCODE, SRV_DECODE, SRV_N_DIRECTIONS };
+enum srv_format { SRV_S16LE, SRV_F32LE };
+
+enum {
+    SRV_TURN_FRAMES = 24,      /* a turn takes no more: what others wait for one long input */
+    SRV_CONCEALED_FRAMES = 5,  /* frames that repeat the last codes before silence */
+};
+
+struct srv_lane_config {
+    const struct srv_model *model;
+    enum srv_direction direction;
+    int codebooks;
+    enum srv_format format; /* of the client's samples */
+    int rate, channels;     /* of the client's samples */
+    bool bulk;              /* takes what live lanes leave */
+};
+
+/* What the loop asks for in one turn and what comes back. Exactly one of n_bytes, lost and end is
+ * set; end is asked again until `ended`. */
+struct srv_turn {
+    size_t n_bytes; /* of in */
+    int lost;       /* frames to conceal, at most SRV_TURN_FRAMES */
+    bool end;
+    int n_frames; /* about as many are computed */
+    int64_t arrived, deadline; /* ns of uv_hrtime: the input's last byte, and when codes are due */
+
+    size_t n_out; /* bytes of out */
+    bool ended;
+    int error; /* a TESS_E code: the stream cannot go on */
+};
+
+struct srv_lane {
+    struct srv_lane_config config;
+    void *owner; /* the loop's struct srv_stream */
+    struct srv_turn turn;
+    uint8_t *in, *out; /* the turn's bytes: [in_capacity], [out_capacity] */
+    size_t in_capacity, out_capacity;
+
+    struct srv_lane *next; /* in the scheduler's list of turns that are done */
+    int place;             /* in the scheduler's heap, -1 outside */
+    double step_seconds;   /* of a batch's first lane: what the batch took; else 0 */
+    int step_lanes, step_frames;
+
+    struct tess_encoder *encoder;
+    struct tess_decoder *decoder;
+    struct tess_resampler *resampler; /* NULL where the rates are equal */
+    bool codec_ended;                 /* the resampler's rest still comes */
+    uint16_t *last;                   /* [codebooks] the last frame, for concealing the next */
+    bool have_last;
+    int n_lost;    /* frames lost in a row */
+    float gain;    /* where the last sample left it: 1, less while frames are lost */
+};
+
+/** What a worker holds for each lane of a batch. */
+struct srv_slot {
+    float *pcm; /* [pcm_capacity] values at the model's rate */
+    float *mix; /* [mix_capacity] values: the client's samples */
+    uint16_t *codes; /* [code_capacity] */
+    size_t pcm_capacity, mix_capacity, code_capacity;
+    size_t n_samples, n_frames; /* ready for the codec */
+    bool run, end;              /* is there a job for the codec; is it the last */
+};
+
+/** Errors: NOMEM, ARGUMENT (codebooks, rate or channels), UNSUPPORTED (the model needs the whole
+ *  clip). Any thread. NULL is allowed in destroy. */
+int srv_lane_create(struct srv_lane **lane, const struct srv_lane_config *config);
+void srv_lane_destroy(struct srv_lane *lane);
+
+/** Bytes of one sample of all channels, or of one frame of codes: what input comes in. */
+size_t srv_lane_unit(const struct srv_lane_config *config);
+
+/** The worker's three steps: srv_lane_prepare fills the slot, the batch's codec runs where slot->run
+ *  is set, srv_lane_finish fills turn->out. */
+void srv_lane_prepare(struct srv_lane *lane, struct srv_slot *slot);
+void srv_lane_finish(struct srv_lane *lane, struct srv_slot *slot);
+
+#endif

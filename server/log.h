@@ -1,0 +1,21 @@
+/* What happened, a line an event on stderr: never sound, codes or keys. */
+#ifndef SRV_LOG_H
+#define SRV_LOG_H
+
+#include <stdbool.h>
+
+struct srv_log {
+    bool json;      /* an object a line, else text */
+    bool addresses; /* clients' addresses may be named */
+};
+
+enum srv_level { SRV_INFO, SRV_WARNING, SRV_ERROR };
+
+/** One line: time, level, event (a word that a filter can look for) and a sentence. */
+void srv_log(const struct srv_log *log,
+             enum srv_level level,
+             const char *event,
+             const char *format,
+             ...) __attribute__((format(printf, 4, 5)));
+
+#endif

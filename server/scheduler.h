@@ -1,0 +1,57 @@
+/* Which lanes compute next. The loop puts a lane that has input; a worker a core takes the lanes
+ * whose deadlines are oldest, of one model and direction, up to 64 at once, runs them as one batch
+ * and gives them back; the loop hears of it through `done`. Between batches nothing waits: while
+ * workers are busy ready lanes gather, so batches grow exactly as load does. */
+#ifndef SRV_SCHEDULER_H
+#define SRV_SCHEDULER_H
+
+#include "server/lane.h"
+
+#include <uv.h>
+
+enum {
+    SRV_BATCH_LANES = 64,
+    SRV_BATCH_FRAMES = 96, /* about 4 ms: what a lane waits at most before its turn starts */
+};
+
+struct srv_scheduler;
+
+/** Called on the loop's thread with a list (lane->next) of lanes whose turns are done. */
+typedef void srv_scheduler_done(void *ctx, struct srv_lane *lanes);
+
+/** Starts n_workers threads, each with scratch for every model, and measures what a frame costs.
+ *  Errors: NOMEM, or what the library says. */
+int srv_scheduler_create(struct srv_scheduler **scheduler,
+                         uv_loop_t *loop,
+                         const struct srv_models *models,
+                         int n_workers,
+                         srv_scheduler_done *done,
+                         void *ctx);
+
+/** Waits for running batches, ends the threads, drops what was put. The loop must still run once
+ *  for the async handle's close. */
+void srv_scheduler_destroy(struct srv_scheduler *scheduler);
+
+/** The lane's turn is set: a worker will run it. Afterwards the lane is not the loop's until it
+ *  comes back. Lanes put together run together: call srv_scheduler_wake once after them. */
+void srv_scheduler_put(struct srv_scheduler *scheduler, struct srv_lane *lane);
+void srv_scheduler_wake(struct srv_scheduler *scheduler);
+
+/** Takes a lane back that no worker has begun. Returns true when it is the loop's again, false when
+ *  it will come back through `done`. */
+bool srv_scheduler_cancel(struct srv_scheduler *scheduler, struct srv_lane *lane);
+
+/** Would one more live lane of this kind leave every other its deadline? From the measured cost of
+ *  frames: true while all live lanes together need at most 0.7 of the workers' time. */
+bool srv_scheduler_admits(const struct srv_scheduler *scheduler,
+                          const struct srv_model *model,
+                          enum srv_direction direction);
+
+/** Live lanes come and go (the loop tells, for srv_scheduler_admits). */
+void srv_scheduler_join(struct srv_scheduler *scheduler, const struct srv_lane_config *config);
+void srv_scheduler_leave(struct srv_scheduler *scheduler, const struct srv_lane_config *config);
+
+/** A batch's measures, from its first lane: the cost of a frame follows them. */
+void srv_scheduler_measured(struct srv_scheduler *scheduler, const struct srv_lane *lane);
+
+#endif

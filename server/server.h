@@ -1,0 +1,42 @@
+/* tesserad's parts, held together. Everything here belongs to the loop's thread. */
+#ifndef SRV_SERVER_H
+#define SRV_SERVER_H
+
+#include "server/keys.h"
+#include "server/log.h"
+#include "server/metrics.h"
+#include "server/scheduler.h"
+
+enum { SRV_MAX_LISTENERS = 8, SRV_MAX_INHERITED = 16 };
+
+struct srv_server {
+    uv_loop_t *loop;
+    struct srv_options options;
+    struct srv_log log;
+    struct srv_models models;
+    struct srv_keys keys;
+    struct srv_metrics metrics;
+    struct srv_scheduler *scheduler;
+
+    union {
+        uv_stream_t stream;
+        uv_tcp_t tcp;
+        uv_pipe_t pipe;
+    } listener[SRV_MAX_LISTENERS];
+    int n_listeners;
+    int inherited[SRV_MAX_INHERITED]; /* fds, -1 once taken */
+    char inherited_name[SRV_MAX_INHERITED][16];
+    int n_inherited;
+
+    struct srv_session *sessions;
+    int n_sessions, n_streams;
+    int64_t max_clients; /* --max-clients, or less where files are few */
+    size_t unsent;       /* of all sessions */
+    uint32_t last_id;
+    int64_t started; /* ns */
+    bool draining;
+    uv_timer_t tick, drain, watchdog;
+    uv_signal_t terminate, interrupt;
+};
+
+#endif
