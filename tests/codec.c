@@ -11,12 +11,17 @@
 
 struct codec codec_open(const char *kernel, int threads, int max_streams)
 {
+    return codec_open_model(TEST_MODEL, kernel, threads, max_streams);
+}
+
+struct codec codec_open_model(const char *path, const char *kernel, int threads, int max_streams)
+{
     struct codec codec = {.info.size = sizeof codec.info};
     const struct tess_model_options model = {.size = sizeof model, .kernel = kernel};
     const struct tess_worker_options worker = {
         .size = sizeof worker, .threads = threads, .max_streams = max_streams};
     struct tess_why why = {""};
-    if (tess_model_open(&codec.model, TEST_MODEL, &model, &why)) fail_msg("%s", why.text);
+    if (tess_model_open(&codec.model, path, &model, &why)) fail_msg("%s: %s", path, why.text);
     assert_int_equal(tess_model_get_info(codec.model, &codec.info), 0);
     assert_int_equal(tess_worker_create(&codec.worker, codec.model, &worker), 0);
     return codec;

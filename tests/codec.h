@@ -15,6 +15,7 @@ struct codec {
 
 /* kernel NULL: the fastest. */
 struct codec codec_open(const char *kernel, int threads, int max_streams);
+struct codec codec_open_model(const char *path, const char *kernel, int threads, int max_streams);
 void codec_close(struct codec *codec);
 
 /* One of the numbers of codebooks that the model allows. */

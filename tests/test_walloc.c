@@ -4,6 +4,7 @@
 #include "src/worker.h"
 #include "tests/check.h"
 #include "tests/codec.h"
+#include "tests/golden.h"
 #include "tests/random.h"
 
 #include <math.h>
@@ -17,26 +18,11 @@ static const char *path;
 static struct tess_safetensors golden;
 static struct codec codec;
 
-static struct codec open_codec(const char *kernel, int threads)
-{
-    struct tess_model_options options = {.size = sizeof options, .kernel = kernel};
-    struct tess_worker_options how = {.size = sizeof how, .threads = threads};
-    struct codec c = {.info.size = sizeof c.info};
-    struct tess_why why = {""};
-    if (tess_model_open(&c.model, path, &options, &why)) fail_msg("%s", why.text);
-    assert_int_equal(tess_model_get_info(c.model, &c.info), 0);
-    assert_int_equal(tess_worker_create(&c.worker, c.model, &how), 0);
-    return c;
-}
-
 static int set_up(void **state)
 {
     (void)state;
-    struct tess_why why = {""};
-    if (tess_safetensors_open(&golden, "tests/families/walloc_stereo_5x/golden_1.safetensors", NULL,
-                              &why))
-        fail_msg("%s", why.text);
-    codec = open_codec(NULL, 1);
+    golden_open(&golden, "walloc_stereo_5x");
+    codec = codec_open_model(path, NULL, 1, 1);
     return 0;
 }
 
@@ -53,127 +39,27 @@ static int tear_down(void **state)
 static const char *const cases[] = {"speech", "synth", "click"};
 enum { N_CASES = sizeof cases / sizeof *cases };
 
-static const struct tess_tensor *find(const char *at, const char *name)
-{
-    char full[96];
-    snprintf(full, sizeof full, "%s.%s", at, name);
-    return tess_safetensors_find(&golden, full);
-}
-
-static float *values_of(const struct tess_tensor *tensor)
-{
-    assert_non_null(tensor);
-    float *values = zeros(tensor->n_elements, sizeof *values);
-    assert_int_equal(tess_safetensors_widen(tensor, values, NULL), 0);
-    return values;
-}
-
-static uint16_t *codes_of(const char *at, int *n_frames)
-{
-    const struct tess_tensor *tensor = find(at, "codes");
-    assert_non_null(tensor);
-    assert_int_equal(tensor->dims[1], K);
-    uint16_t *codes = zeros(tensor->n_elements, sizeof *codes);
-    for (size_t i = 0; i < tensor->n_elements; i++)
-        codes[i] = (uint16_t)tess_le32(tensor->data + 4 * i);
-    *n_frames = tensor->dims[0];
-    return codes;
-}
-
-static void compare(const char *at, const char *part, const float *got, const float *want, int n)
-{
-    float *limit = values_of(find(at, "limit"));
-    for (int i = 0; i < n; i++)
-        if (!(fabsf(got[i] - want[i]) <= *limit)) /* a NaN is not */
-            fail_msg("%s.%s: %g instead of %g, limit %g", at, part, (double)got[i], (double)want[i],
-                     (double)*limit);
-    free(limit);
-}
-
-/* rows [n][width] against what is kept of CASE.NAME: head, tail and root mean squares. */
-static void check_tap(const char *of_case, const char *name, const float *rows, int n, int width)
-{
-    char at[80];
-    snprintf(at, sizeof at, "%s.%s", of_case, name);
-    const struct tess_tensor *head = find(at, "head"), *rms = find(at, "rms");
-    float *start = values_of(head), *end = values_of(find(at, "tail"));
-    const int kept = head->dims[0];
-    assert_int_equal(head->dims[1], width);
-    compare(at, "head", rows, start, kept * width);
-    compare(at, "tail", rows + (n - kept) * width, end, kept * width);
-    if (rms) {
-        float *want = values_of(rms), *got = zeros((size_t)width, sizeof *got);
-        for (int c = 0; c < width; c++) {
-            double sum = 0;
-            for (int t = 0; t < n; t++)
-                sum += (double)rows[t * width + c] * (double)rows[t * width + c];
-            got[c] = (float)sqrt(sum / n);
-        }
-        compare(at, "rms", got, want, width);
-        free(want);
-        free(got);
-    }
-    free(start);
-    free(end);
-}
-
-/* What the first n_layers make of a clip: rows [*n_out][channels]. */
-static float *
-run_layers(const struct tess_graph *whole, int n_layers, const float *in, int n_in, int *n_out)
-{
-    struct tess_graph graph = *whole;
-    graph.n_layers = n_layers;
-    const struct tess_layer *last = &graph.layers[n_layers - 1];
-    int lists[64][2] = {{0}}, *start[64];
-    assert_true(n_layers < 64);
-    for (int i = 0; i <= n_layers; i++)
-        start[i] = lists[i];
-    start[0][1] = n_in;
-    float *state = zeros(graph.n_state, sizeof *state);
-    float *scratch = tess_base_alloc(&graph.allocator, graph.n_scratch * sizeof *scratch);
-    struct tess_batch batch = {.n_streams = 1,
-                               .start = start,
-                               .states = &state,
-                               .last = (const unsigned char[]){1},
-                               .option = (const int[]){0}};
-    for (int i = 0; i < TESS_MAX_SLOTS; i++)
-        batch.slots[i] = zeros(graph.slot_frame[i] * (size_t)n_in + graph.slot_lag[i], 4);
-    memcpy(batch.slots[0], in, (size_t)n_in * (size_t)graph.layers[0].in_channels * sizeof *in);
-    struct tess_team *team;
-    assert_non_null(scratch);
-    assert_int_equal(tess_team_create(&team, 1, &graph.allocator), 0);
-    tess_graph_lay_out(&graph, &batch);
-    tess_graph_run(&graph, &batch, team, &scratch, NULL);
-    tess_team_destroy(team);
-    *n_out = start[n_layers][1];
-    float *out = batch.slots[last->row.out];
-    batch.slots[last->row.out] = NULL;
-    for (int i = 0; i < TESS_MAX_SLOTS; i++)
-        free(batch.slots[i]);
-    free(state);
-    tess_base_free(&graph.allocator, scratch);
-    return out;
-}
-
 static void test_encoder_taps(void **state)
 {
     (void)state;
     const struct tess_graph *graph = &codec.model->encoder;
     for (int i = 0; i < N_CASES; i++) {
-        const struct tess_tensor *input = find(cases[i], "input");
-        float *pcm = values_of(input);
+        const int n_samples = golden_find(&golden, cases[i], "input")->dims[0];
+        float *pcm = golden_values(&golden, cases[i], "input");
         int n;
-        float *bands = run_layers(graph, LEVELS, pcm, input->dims[0], &n);
-        assert_int_equal(n, input->dims[0] / HOP);
-        check_tap(cases[i], "wpt", bands, n, C * HOP);
-        float *latent = run_layers(graph, graph->n_layers, pcm, input->dims[0], &n);
-        assert_int_equal(n, input->dims[0] / HOP + SURPLUS);
+        struct walk walk;
+        walk_begin(&walk, graph, pcm, n_samples, 0);
+        const float *bands = walk_to(&walk, LEVELS, &n);
+        assert_int_equal(n, n_samples / HOP);
+        golden_check(&golden, cases[i], "wpt", bands, n, C * HOP);
+        const float *out = walk_to(&walk, graph->n_layers, &n);
+        assert_int_equal(n, n_samples / HOP + SURPLUS);
+        float *latent = zeros((size_t)(n * K), sizeof *latent);
         for (int j = 0; j < n * K; j++) /* the published one has it companded */
-            latent[j] =
-                (float)(127.499 * erf((double)latent[j] / (127 / 1.85 * 1.4142135623730951)));
-        check_tap(cases[i], "latent", latent, n, K);
+            latent[j] = (float)(127.499 * erf((double)out[j] / (127 / 1.85 * 1.4142135623730951)));
+        golden_check(&golden, cases[i], "latent", latent, n, K);
+        walk_end(&walk);
         free(pcm);
-        free(bands);
         free(latent);
     }
 }
@@ -194,19 +80,22 @@ static void test_decoder_taps(void **state)
         {"synth_before_post",  45, 2, C,       HOP, 1},
     };
     for (int i = 0; i < N_CASES; i++) {
-        int n_frames, n;
-        uint16_t *codes = codes_of(cases[i], &n_frames);
+        int n_frames, columns, n;
+        uint16_t *codes = golden_codes(&golden, cases[i], &n_frames, &columns);
         float *latent = zeros((size_t)(n_frames * K), sizeof *latent);
+        struct walk walk;
+        assert_int_equal(columns, K);
         assert_int_equal(tess_quantizer_decode(&codec.model->quantizer, codes, n_frames, K, latent),
                          0);
-        check_tap(cases[i], "decoder_in", latent, n_frames, K);
+        golden_check(&golden, cases[i], "decoder_in", latent, n_frames, K);
+        walk_begin(&walk, &codec.model->decoder, latent, n_frames, 0);
         for (size_t j = 0; j < sizeof taps / sizeof *taps; j++) {
-            if (!taps[j].kept_of_all && strcmp(cases[i], "click") == 0) continue;
-            float *rows = run_layers(&codec.model->decoder, taps[j].layers, latent, n_frames, &n);
+            const float *rows = walk_to(&walk, taps[j].layers, &n);
             assert_int_equal(n, (n_frames - taps[j].shorter) * taps[j].steps);
-            check_tap(cases[i], taps[j].name, rows, n, taps[j].channels);
-            free(rows);
+            if (taps[j].kept_of_all || strcmp(cases[i], "click"))
+                golden_check(&golden, cases[i], taps[j].name, rows, n, taps[j].channels);
         }
+        walk_end(&walk);
         free(codes);
         free(latent);
     }
@@ -259,23 +148,22 @@ static void test_codes_and_audio(void **state)
     (void)state;
     for (int i = 0; i < N_CASES; i++) {
         char at[80];
-        const struct tess_tensor *input = find(cases[i], "input");
-        float *pcm = values_of(input), *gap = values_of(find(cases[i], "gap"));
+        const int n = golden_find(&golden, cases[i], "input")->dims[0];
+        float *pcm = golden_values(&golden, cases[i], "input");
+        float *gap = golden_values(&golden, cases[i], "gap");
         snprintf(at, sizeof at, "%s.gap", cases[i]);
-        float *near = values_of(find(at, "limit")), *want = values_of(find(cases[i], "audio"));
-        int n_frames;
-        uint16_t *codes = codes_of(cases[i], &n_frames);
-        uint16_t *got = encode(&codec, pcm, input->dims[0]);
-        assert_int_equal(frames_of(input->dims[0]), n_frames);
+        float *near = golden_values(&golden, at, "limit");
+        int n_frames, columns;
+        uint16_t *codes = golden_codes(&golden, cases[i], &n_frames, &columns);
+        uint16_t *got = encode(&codec, pcm, n);
+        assert_int_equal(frames_of(n), n_frames);
         for (int j = 0; j < n_frames * K; j++)
             assert_true(abs((int16_t)got[j] - (int16_t)codes[j]) <= (gap[j] < *near));
         float *audio = decode(&codec, codes, n_frames);
-        snprintf(at, sizeof at, "%s.audio", cases[i]);
-        compare(at, "all", audio, want, input->dims[0] * C);
+        golden_check(&golden, cases[i], "audio", audio, n, C);
         free(pcm);
         free(gap);
         free(near);
-        free(want);
         free(codes);
         free(got);
         free(audio);
@@ -301,7 +189,7 @@ static void test_kernels_and_threads(void **state)
     uint16_t *codes = encode(&codec, pcm, N);
     float *audio = decode(&codec, codes, n_frames);
     for (int i = 0; tess_kernel_name(i); i++) {
-        struct codec other = open_codec(tess_kernel_name(i), i + 1);
+        struct codec other = codec_open_model(path, tess_kernel_name(i), i + 1, 1);
         uint16_t *same_codes = encode(&other, pcm, N);
         float *same_audio = decode(&other, codes, n_frames);
         assert_memory_equal(same_codes, codes, (size_t)(n_frames * K) * sizeof *codes);
