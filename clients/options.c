@@ -44,8 +44,8 @@ struct row {
 
 static const struct row rows[] = {
     TEXT("model", 'm', WORK, model, "FILE|NAME", "the model to use"),
-    WHOLE("codebooks", 0, CLI_ENCODE | CLI_BENCH, codebooks, "K", "codes a frame", 1, 64),
-    WHOLE("n-quantizers", 0, CLI_ENCODE, codebooks, "K", "the same", 1, 64),
+    WHOLE("codebooks", 0, CLI_ENCODE | CLI_BENCH, codebooks, "K", "codes a frame", 1, 1024),
+    WHOLE("n-quantizers", 0, CLI_ENCODE, codebooks, "K", "the same", 1, 1024),
     REAL("bitrate", 'b', CLI_ENCODE, bitrate, "KBPS", "the same, in kbit/s", 1e-3, 1e6),
     TEXT("option", 0, CODE, option, "NAME=VALUE", "an option of the model's family"),
     TEXT("format", 0, CLI_ENCODE, format, "tess|npy|json", "what to write [by OUT's suffix]"),

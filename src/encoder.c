@@ -188,6 +188,11 @@ int tess_encode(struct tess_worker *worker, struct tess_encode_job *jobs, int n_
         jobs[j].error = check_job(worker, &jobs[j], &worker->progress[j]);
         if (!err) err = jobs[j].error;
     }
+    for (int j = 0; j < n_jobs && !worker->slot_frames; j++) { /* no room to run any in */
+        if (!jobs[j].error) jobs[j].error = TESS_E_NOMEM;
+        if (!err) err = jobs[j].error;
+        worker->progress[j] = (struct tess_progress){0};
+    }
     while (tess_worker_next(worker, &worker->model->encoder, worker->model->info.hop, stream_of,
                             jobs, n_jobs))
         run_batch(worker, jobs);

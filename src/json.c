@@ -3,9 +3,13 @@
  * it never recurses deeper than MAX_DEPTH and never runs out of text inside the object. */
 #include "src/json.h"
 
+#include <pthread.h>
 #include <string.h>
 
 enum { MAX_DEPTH = 16 };
+
+/* cJSON writes a global error position at each parse: one parse at a time. */
+static pthread_mutex_t parsing = PTHREAD_MUTEX_INITIALIZER;
 
 /* Bytes of the object that `text` begins with; 0 if it is not closed, nested too deep or holds
  * a NUL, plain or escaped. */
@@ -47,7 +51,9 @@ cJSON *tess_json_object(const char *what, const char *text, size_t n_bytes, stru
             return NULL;
         }
     const char *stop = text;
+    pthread_mutex_lock(&parsing);
     cJSON *object = cJSON_ParseWithLengthOpts(text, length, &stop, 0);
+    pthread_mutex_unlock(&parsing);
     if (!object)
         tess_base_fail(why, TESS_E_FORMAT, "%s is not valid JSON at byte %td", what, stop - text);
     return object;

@@ -1,6 +1,6 @@
 /* JSON from strangers: what cJSON leaves open (depth, NUL, numbers as doubles) is closed here.
  * cJSON takes its memory from malloc: its hooks are global, and the library touches no global.
- * It also writes (and we never read) a global error position at each parse. */
+ * It also writes a global error position at each parse, which we never read, under a lock. */
 #ifndef TESS_JSON_H
 #define TESS_JSON_H
 
