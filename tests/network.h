@@ -1,4 +1,5 @@
-/* A network of a few rows, with a file of random tensors for it. */
+/* Networks of a few rows, each with a file of random tensors for it: every operator that streams, and
+ * what one push alone of all input gives. */
 #ifndef TESS_TESTS_NETWORK_H
 #define TESS_TESTS_NETWORK_H
 
@@ -65,5 +66,46 @@ static inline void network_unload(struct loaded *l)
     tess_safetensors_close(&l->tensors);
     free(l);
 }
+
+/* ---- runs (network.c) -------------------------------------------------------------------------- */
+
+enum { MAX_FRAMES = 43, MAX_PARTS = 4, MAX_TEAM = 8, N_OPTIONS = 3 };
+
+extern const struct network networks[];
+extern const int n_networks;
+
+float *floats(size_t n);
+
+/* One stream's share of a run: n input steps, its state, room for the output and what it gave. */
+struct part {
+    const float *in;
+    int n, last;
+    float *state, *out;
+    int n_out, option;
+};
+
+/* Runs the parts as one batch. */
+void network_run(const struct network *net,
+                 const struct tess_graph *g,
+                 struct part *parts,
+                 int n_parts,
+                 int n_threads);
+
+/* What one push alone of all input gives: output and state. */
+struct truth {
+    const struct network *net;
+    const struct loaded *loaded;
+    const struct tess_graph *graph;
+    int n, n_out; /* steps */
+    float *in, *out, *state;
+};
+
+float *room_for_output(const struct truth *truth);
+
+/* Calls check for a network and n_frames of random input. */
+void check_network(const struct network *net, int n_frames, void (*check)(struct truth *));
+
+/* The same for all networks and several lengths. */
+void each_network(void (*check)(struct truth *));
 
 #endif
