@@ -260,8 +260,8 @@ static void attend(const struct truth *t, const float *qkv, int step, int dim, d
         out[c] /= sum;
 }
 
-/* Within what tests/test_ops.c allows for turning and attending, and the rounding of a turn's angle, up
- * to 43: 2^-19 of each of the products of a score, of which half cancel. */
+/* What tests/test_ops.c allows for attending, and as much again for scores of keys turned by angles that
+ * are rounded: 3e-7 at most, measured. */
 static void is_plain_attention(struct truth *t)
 {
     const struct tess_row *row = &t->net->rows[0];
@@ -273,7 +273,7 @@ static void is_plain_attention(struct truth *t)
         for (int h = 0; h < heads; h++) {
             attend(t, t->in + h * dim, step, dim, want);
             for (int c = 0; c < dim; c++)
-                assert_true(fabs((double)t->out[step * n + h * dim + c] - want[c]) <= 3e-6);
+                assert_true(fabs((double)t->out[step * n + h * dim + c] - want[c]) <= 6e-7);
         }
 }
 
