@@ -195,10 +195,11 @@ static void run_layers(void *ctx, struct tess_team *team, int thread, int n_thre
     for (int i = 0; i < run->graph->n_layers; i++) {
         const struct tess_layer *layer = &run->graph->layers[i];
         const struct tess_operator_kind *kind = tess_operators[layer->row.op];
-        if (kind->rows) {
+        if (kind->rows || kind->part) {
             int64_t n = batch->start[layer->target][batch->n_streams];
             int from = (int)(n * thread / n_threads), to = (int)(n * (thread + 1) / n_threads);
-            if (from < to) kind->rows(layer, batch, from, to, scratch);
+            if (from < to && kind->rows) kind->rows(layer, batch, from, to, scratch);
+            if (kind->part) tess_each_stream(layer, batch, from, to, scratch, kind->part);
             tess_team_meet(team);
         }
         if (kind->stream) {

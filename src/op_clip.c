@@ -38,21 +38,12 @@ static void wavelet_part(const struct tess_layer *layer,
                        out.rows + (size_t)from * (size_t)layer->channels);
 }
 
-static void rows_wavelet(const struct tess_layer *layer,
-                         const struct tess_batch *batch,
-                         int from,
-                         int to,
-                         float *scratch)
-{
-    tess_each_stream(layer, batch, from, to, scratch, wavelet_part);
-}
-
 const struct tess_operator_kind tess_op_wavelet = {
     .name = "WAVELET",
     .outer = 1,
     .plan = plan_wavelet,
     .count = count_wavelet,
-    .rows = rows_wavelet,
+    .part = wavelet_part,
 };
 
 static int plan_unwavelet(struct tess_layer *layer, struct tess_why *why)
@@ -87,21 +78,12 @@ static void unwavelet_part(const struct tess_layer *layer,
                       out.rows + (size_t)from * (size_t)layer->channels);
 }
 
-static void rows_unwavelet(const struct tess_layer *layer,
-                           const struct tess_batch *batch,
-                           int from,
-                           int to,
-                           float *scratch)
-{
-    tess_each_stream(layer, batch, from, to, scratch, unwavelet_part);
-}
-
 const struct tess_operator_kind tess_op_unwavelet = {
     .name = "UNWAVELET",
     .outer = 1,
     .plan = plan_unwavelet,
     .count = count_unwavelet,
-    .rows = rows_unwavelet,
+    .part = unwavelet_part,
 };
 
 /* ---- padding --------------------------------------------------------------------------------- */
@@ -143,18 +125,9 @@ static void pad_part(const struct tess_layer *layer,
     }
 }
 
-static void rows_pad(const struct tess_layer *layer,
-                     const struct tess_batch *batch,
-                     int from,
-                     int to,
-                     float *scratch)
-{
-    tess_each_stream(layer, batch, from, to, scratch, pad_part);
-}
-
 const struct tess_operator_kind tess_op_pad = {
     .name = "PAD",
     .plan = plan_pad,
     .count = count_pad,
-    .rows = rows_pad,
+    .part = pad_part,
 };

@@ -270,21 +270,12 @@ static void depthwise_part(const struct tess_layer *layer,
     }
 }
 
-static void rows_depthwise(const struct tess_layer *layer,
-                           const struct tess_batch *batch,
-                           int from,
-                           int to,
-                           float *scratch)
-{
-    tess_each_stream(layer, batch, from, to, scratch, depthwise_part);
-}
-
 const struct tess_operator_kind tess_op_depthwise = {
     .name = "DEPTHWISE",
     .plan = plan_depthwise,
     .load = load_depthwise,
     .count = count_steps,
-    .rows = rows_depthwise,
+    .part = depthwise_part,
     .stream = stream_keep,
 };
 
@@ -409,21 +400,12 @@ static void upconv_part(const struct tess_layer *layer,
     }
 }
 
-static void rows_upconv(const struct tess_layer *layer,
-                        const struct tess_batch *batch,
-                        int from,
-                        int to,
-                        float *scratch)
-{
-    tess_each_stream(layer, batch, from, to, scratch, upconv_part);
-}
-
 const struct tess_operator_kind tess_op_upconv = {
     .name = "UPCONV",
     .plan = plan_upconv,
     .load = load_upconv,
     .count = count_upconv,
-    .rows = rows_upconv,
+    .part = upconv_part,
     .stream = stream_keep,
 };
 
@@ -499,20 +481,11 @@ static void updepth_part(const struct tess_layer *layer,
     }
 }
 
-static void rows_updepth(const struct tess_layer *layer,
-                         const struct tess_batch *batch,
-                         int from,
-                         int to,
-                         float *scratch)
-{
-    tess_each_stream(layer, batch, from, to, scratch, updepth_part);
-}
-
 const struct tess_operator_kind tess_op_updepth = {
     .name = "UPDEPTH",
     .plan = plan_updepth,
     .load = load_updepth,
     .count = count_updepth,
-    .rows = rows_updepth,
+    .part = updepth_part,
     .stream = stream_keep,
 };

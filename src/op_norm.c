@@ -49,20 +49,11 @@ static void chosen_norm_part(const struct tess_layer *layer,
                          layer->channels);
 }
 
-static void rows_chosen_norm(const struct tess_layer *layer,
-                             const struct tess_batch *batch,
-                             int from,
-                             int to,
-                             float *scratch)
-{
-    tess_each_stream(layer, batch, from, to, scratch, chosen_norm_part);
-}
-
 const struct tess_operator_kind tess_op_chosen_norm = {
     .name = "CHOSEN_NORM",
     .plan = tess_plan_same,
     .load = load_chosen_norm,
-    .rows = rows_chosen_norm,
+    .part = chosen_norm_part,
 };
 
 /* ---- group norm ------------------------------------------------------------------------------ */

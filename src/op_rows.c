@@ -121,15 +121,6 @@ static void add_part(const struct tess_layer *layer,
     }
 }
 
-static void rows_add(const struct tess_layer *layer,
-                     const struct tess_batch *batch,
-                     int from,
-                     int to,
-                     float *scratch)
-{
-    tess_each_stream(layer, batch, from, to, scratch, add_part);
-}
-
 static void
 stream_add(const struct tess_layer *layer, const struct tess_batch *batch, int b, float *scratch)
 {
@@ -153,7 +144,7 @@ const struct tess_operator_kind tess_op_add = {
     .name = "ADD",
     .adds = 1,
     .plan = plan_add,
-    .rows = rows_add,
+    .part = add_part,
     .stream = stream_add,
 };
 
@@ -162,6 +153,6 @@ const struct tess_operator_kind tess_op_scaled_add = {
     .adds = 1,
     .plan = plan_add,
     .load = load_scaled_add,
-    .rows = rows_add,
+    .part = add_part,
     .stream = stream_add,
 };

@@ -39,6 +39,14 @@ struct tess_batch {
     float *slots[TESS_MAX_SLOTS];
 };
 
+/* Part of one stream's output rows, from..to counted from the stream's first in this batch. */
+typedef void tess_part(const struct tess_layer *layer,
+                       const struct tess_batch *batch,
+                       int b,
+                       int from,
+                       int to,
+                       float *scratch);
+
 struct tess_operator_kind {
     const char *name;
     int outer; /* part of the analysis or synthesis, not of the network: for the profile */
@@ -57,6 +65,8 @@ struct tess_operator_kind {
                  int from,
                  int to,
                  float *scratch);
+    /** The same, handed over stream by stream: what `rows` would be with tess_each_stream. Or NULL. */
+    tess_part *part;
     /** After all rows: what goes on from one push to the next of stream b, or the whole work of an
      *  operator that runs along time. Or NULL. */
     void (*stream)(const struct tess_layer *layer,
@@ -110,14 +120,6 @@ tess_output_row(const struct tess_layer *layer, const struct tess_batch *batch, 
 {
     return batch->slots[layer->row.out] + (size_t)t * (size_t)layer->channels;
 }
-
-/* Part of one stream's output rows, from..to counted from the stream's first in this batch. */
-typedef void tess_part(const struct tess_layer *layer,
-                       const struct tess_batch *batch,
-                       int b,
-                       int from,
-                       int to,
-                       float *scratch);
 
 /* Hands output rows from..to of the batch to `part`, stream by stream. */
 void tess_each_stream(const struct tess_layer *layer,
