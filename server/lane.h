@@ -16,8 +16,8 @@ enum srv_direction { SRV_ENCODE, SRV_DECODE, SRV_N_DIRECTIONS };
 enum srv_format { SRV_S16LE, SRV_F32LE };
 
 enum {
-    SRV_TURN_FRAMES = 24,      /* a turn takes no more: what others wait for one long input */
-    SRV_CONCEALED_FRAMES = 5,  /* frames that repeat the last codes before silence */
+    SRV_TURN_FRAMES = 24,     /* a turn takes no more: what others wait for one long input */
+    SRV_CONCEALED_FRAMES = 5, /* frames that repeat the last codes before silence */
 };
 
 struct srv_lane_config {
@@ -35,10 +35,11 @@ struct srv_turn {
     size_t n_bytes; /* of in */
     int lost;       /* frames to conceal, at most SRV_TURN_FRAMES */
     bool end;
-    int n_frames; /* about as many are computed */
-    int64_t arrived, deadline; /* ns of uv_hrtime: the input's last byte, and when codes are due */
+    int n_frames;              /* about as many are computed */
+    int64_t arrived, deadline; /* ns of uv_hrtime: the input's last byte, and when output is due */
 
-    size_t n_out; /* bytes of out */
+    int64_t started; /* when its batch began */
+    size_t n_out;    /* bytes of out */
     bool ended;
     int error; /* a TESS_E code: the stream cannot go on */
 };
@@ -57,23 +58,28 @@ struct srv_lane {
 
     struct tess_encoder *encoder;
     struct tess_decoder *decoder;
-    struct tess_resampler *resampler; /* NULL where the rates are equal */
-    bool codec_ended;                 /* the resampler's rest still comes */
-    uint16_t *last;                   /* [codebooks] the last frame, for concealing the next */
+    struct tess_resampler *resampler;
+    bool codec_ended; /* the resampler's rest still comes */
+    uint16_t *last;   /* [codebooks] the last frame, for concealing the next */
     bool have_last;
-    int n_lost;    /* frames lost in a row */
-    float gain;    /* where the last sample left it: 1, less while frames are lost */
+    int n_lost; /* frames lost in a row, at most SRV_CONCEALED_FRAMES */
+    float gain; /* where the last sample left it: 1, less while frames are lost */
 };
 
-/** What a worker holds for each lane of a batch. */
+/* What a worker holds for each lane of a batch, at the model's rate. */
 struct srv_slot {
-    float *pcm; /* [pcm_capacity] values at the model's rate */
-    float *mix; /* [mix_capacity] values: the client's samples */
-    uint16_t *codes; /* [code_capacity] */
-    size_t pcm_capacity, mix_capacity, code_capacity;
-    size_t n_samples, n_frames; /* ready for the codec */
+    float *pcm; /* [pcm_capacity][the model's channels] */
+    uint16_t *codes;
+    size_t pcm_capacity, code_capacity; /* samples per channel; codes */
+    float *wide[2]; /* [SRV_WIDE] each, shared by a worker's slots: a block on its way */
+    size_t n_samples, n_frames; /* in pcm and codes, before the codec and after it */
     bool run, end;              /* is there a job for the codec; is it the last */
 };
+
+enum { SRV_WIDE = 49152, SRV_MIN_RATE = 4000, SRV_MAX_RATE = 192000, SRV_MAX_CHANNELS = 8 };
+
+/** Samples per channel that a turn holds at most, at the model's rate: a slot's pcm_capacity. */
+size_t srv_lane_samples(const struct tess_model_info *info);
 
 /** Errors: NOMEM, ARGUMENT (codebooks, rate or channels), UNSUPPORTED (the model needs the whole
  *  clip). Any thread. NULL is allowed in destroy. */

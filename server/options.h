@@ -16,10 +16,12 @@ enum { SRV_MAX_MODELS = 16 };
     X(LIST, models, "model", "tessera-24k-speech", 0, SRV_MAX_MODELS, "NAME=FILE",                 \
       "a model to serve, again for more; a FILE alone, or a name that was installed")              \
     X(TEXT, host, "host", "127.0.0.1", 0, 0, "ADDRESS", "address to listen on")                    \
-    X(NUMBER, port, "port", "7207", 0, 65535, "N", "port of the native protocol; 0 = any free one") \
+    X(NUMBER, port, "port", "7207", 0, 65535, "N",                                                 \
+      "port of the native protocol; 0 = any free one")                                             \
     X(TEXT, unix_path, "unix", "/run/tessera/tessera.sock", 0, 0, "PATH",                          \
       "Unix socket of the native protocol, mode 0660; empty = none")                               \
-    X(TEXT, api_key_file, "api-key-file", "", 0, 0, "FILE", "keys that clients must show, one a line") \
+    X(TEXT, api_key_file, "api-key-file", "", 0, 0, "FILE",                                        \
+      "keys that clients must show, one a line")                                                   \
     X(TEXT, tls_cert, "tls-cert", "", 0, 0, "FILE", "certificate chain (PEM)")                     \
     X(TEXT, tls_key, "tls-key", "", 0, 0, "FILE", "the certificate's private key (PEM)")           \
     X(FLAG, insecure, "insecure", "0", 0, 1, "0|1", "listen beyond this machine without TLS")      \
@@ -65,10 +67,10 @@ struct srv_list {
 };
 
 struct srv_options {
-#define SRV_FIELD_LIST(field)   struct srv_list field;
-#define SRV_FIELD_TEXT(field)   char *field;
-#define SRV_FIELD_NUMBER(field) int64_t field;
-#define SRV_FIELD_FLAG(field)   int64_t field;
+#define SRV_FIELD_LIST(field)              struct srv_list field;
+#define SRV_FIELD_TEXT(field)              char *field;
+#define SRV_FIELD_NUMBER(field)            int64_t field;
+#define SRV_FIELD_FLAG(field)              int64_t field;
 #define SRV_OPTION_FIELD(kind, field, ...) SRV_FIELD_##kind(field)
     SRV_OPTIONS(SRV_OPTION_FIELD)
 #undef SRV_OPTION_FIELD

@@ -28,27 +28,28 @@ int srv_scheduler_create(struct srv_scheduler **scheduler,
                          srv_scheduler_done *done,
                          void *ctx);
 
-/** Waits for running batches, ends the threads, drops what was put. The loop must still run once
- *  for the async handle's close. */
+/** Waits for running batches, tells of them and ends the threads. No lane may wait for its turn. The
+ *  loop must still run once for the async handle's close. NULL is allowed. */
 void srv_scheduler_destroy(struct srv_scheduler *scheduler);
 
 /** The lane's turn is set: a worker will run it. Afterwards the lane is not the loop's until it
- *  comes back. Lanes put together run together: call srv_scheduler_wake once after them. */
+ *  comes back. Cannot fail. */
 void srv_scheduler_put(struct srv_scheduler *scheduler, struct srv_lane *lane);
-void srv_scheduler_wake(struct srv_scheduler *scheduler);
 
 /** Takes a lane back that no worker has begun. Returns true when it is the loop's again, false when
  *  it will come back through `done`. */
 bool srv_scheduler_cancel(struct srv_scheduler *scheduler, struct srv_lane *lane);
 
-/** Would one more live lane of this kind leave every other its deadline? From the measured cost of
- *  frames: true while all live lanes together need at most 0.7 of the workers' time. */
+/** Would one more live stream (of the lanes said) leave every other its deadlines? From the measured
+ *  cost of frames: true while all live lanes together need at most 0.7 of the workers' time. */
 bool srv_scheduler_admits(const struct srv_scheduler *scheduler,
                           const struct srv_model *model,
-                          enum srv_direction direction);
+                          bool encode,
+                          bool decode);
 
-/** Live lanes come and go (the loop tells, for srv_scheduler_admits). */
-void srv_scheduler_join(struct srv_scheduler *scheduler, const struct srv_lane_config *config);
+/** Lanes come and go: join before the first put (it makes room; NOMEM), leave when the lane is the
+ *  loop's for good. Live ones count for srv_scheduler_admits. */
+int srv_scheduler_join(struct srv_scheduler *scheduler, const struct srv_lane_config *config);
 void srv_scheduler_leave(struct srv_scheduler *scheduler, const struct srv_lane_config *config);
 
 /** A batch's measures, from its first lane: the cost of a frame follows them. */

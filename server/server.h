@@ -35,8 +35,10 @@ struct srv_server {
     uint32_t last_id;
     int64_t started; /* ns */
     bool draining;
+    char read_buffer[65536]; /* what a read brings is used up before the next one */
     uv_timer_t tick, drain, watchdog;
     uv_signal_t terminate, interrupt;
+    int n_drain; /* how often the drain timer has fired */
 };
 
 #endif

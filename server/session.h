@@ -40,7 +40,8 @@ struct srv_channel {
 enum srv_session_state { SRV_GREETING, SRV_OPEN, SRV_CLOSING };
 
 /* Why a client was dropped: tessera_clients_dropped_total's label. */
-#define SRV_DROPS(X) X(SLOW, "slow") X(IDLE, "idle") X(PROTOCOL, "protocol") X(LIMIT, "limit") X(AUTH, "auth")
+#define SRV_DROPS(X)                                                                               \
+    X(SLOW, "slow") X(IDLE, "idle") X(PROTOCOL, "protocol") X(LIMIT, "limit") X(AUTH, "auth")
 enum srv_drop {
 #define SRV_DROP_ENUM(name, text) SRV_DROP_##name,
     SRV_DROPS(SRV_DROP_ENUM)
@@ -54,7 +55,7 @@ struct srv_session {
     const struct srv_transport *transport;
     void *ctx; /* the transport's */
     struct srv_session *previous, *next;
-    uint32_t id; /* in the log */
+    uint32_t id;      /* in the log */
     char address[64]; /* "" where it does not count: loopback and Unix sockets */
     enum srv_session_state state;
     struct srv_channel *channels;
@@ -67,9 +68,9 @@ struct srv_session {
     bool paused, held;
     bool broken; /* nothing can be sent any more */
 
-    int64_t since;   /* ns: the connection's start, then the last moment with a stream */
-    int64_t pinged;  /* ns of the last PING */
-    int64_t unanswered; /* ns of the first PING without its PONG, 0 */
+    int64_t since;    /* ns: the start, then the last moment with a stream, then the failure */
+    int64_t pinged;   /* ns of the last PING */
+    int64_t answered; /* ns of the start or the last PONG */
 };
 
 /** Admits a connection. Returns NULL without memory, when the server is full or draining, or the

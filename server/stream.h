@@ -29,13 +29,14 @@ struct srv_item; /* stream.c */
 struct srv_queue {
     struct srv_lane *lane; /* NULL: the stream has no such direction */
     struct srv_item *first, *last;
-    size_t n_bytes;   /* queued, markers counted too */
-    bool running;     /* the lane is with the scheduler */
-    bool ended;       /* its last output is out */
-    size_t out_at;    /* bytes of turn.out that the sink has had */
-    int64_t pace;     /* ns: when the next frame is due if the sound comes at its own speed */
+    size_t n_bytes; /* queued, markers counted too */
+    bool running;   /* the lane is with the scheduler */
+    bool ended;     /* its last output is out */
+    size_t out_at;  /* bytes of turn.out that the sink has had */
+    int64_t pace;   /* ns: when the next frame is due if the sound comes at its own speed */
     uint64_t samples, frames, lost; /* in or out, as the direction says */
     uint64_t n_turns, late;
+    int64_t queued;                  /* ns: when the turn was put */
     double latency_sum, latency_max; /* seconds from the last byte in to the output out */
 };
 
@@ -47,7 +48,8 @@ struct srv_stream {
     bool limited;    /* the client grants credit */
     uint64_t credit; /* bytes it still takes */
     bool held;       /* its connection has too much unsent */
-    bool ending, dead;
+    bool ending;     /* END has come: no more input */
+    bool dead;       /* closed; freed when its last lane comes back from the scheduler */
 };
 
 /** Opens a stream of one lane or both (configs, NULL = no such direction). Errors: as

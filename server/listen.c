@@ -1,0 +1,223 @@
+/* Addresses and handed-over sockets in, listeners out. When descriptors run out libuv closes its
+ * spare one, accepts and closes what waits, and opens the spare again: no connection hangs and
+ * nothing spins. */
+#include "server/listen.h"
+
+#include "server/tcp.h"
+
+#include <errno.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+enum { BACKLOG = 1024, FIRST_INHERITED = 3 };
+
+static int fail(const struct srv_server *server, const char *where, const char *why)
+{
+    srv_log(&server->log, SRV_ERROR, "listen", "%s: %s", where, why);
+    return 1;
+}
+
+static bool is_local(const struct sockaddr *address)
+{
+    const struct sockaddr_in *in = (const void *)address;
+    const struct sockaddr_in6 *in6 = (const void *)address;
+    switch (address->sa_family) {
+    case AF_UNIX: return true;
+    case AF_INET: return ntohl(in->sin_addr.s_addr) >> 24 == 127;
+    case AF_INET6: return IN6_IS_ADDR_LOOPBACK(&in6->sin6_addr);
+    default: return false;
+    }
+}
+
+/* Beyond this machine only with keys, and with TLS or the operator's word that it is not needed. */
+static int protect(const struct srv_server *server, const struct sockaddr *address)
+{
+    const struct srv_options *o = &server->options;
+    bool tls = *o->tls_cert && *o->tls_key;
+    if (is_local(address) || (*o->api_key_file && (tls || o->insecure))) return 0;
+    fail(server, o->host,
+         "beyond this machine needs --api-key-file, and --tls-cert with --tls-key or --insecure");
+    return 2;
+}
+
+static void on_connection(uv_stream_t *listener, int status)
+{
+    if (status == 0) srv_tcp_accept(listener->data, listener);
+}
+
+static int start(struct srv_server *server, uv_stream_t *listener, const char *where)
+{
+    listener->data = server;
+    server->n_listeners++;
+    int error = uv_listen(listener, BACKLOG, on_connection);
+    if (error) return fail(server, where, uv_strerror(error));
+    srv_log(&server->log, SRV_INFO, "listen", "native protocol on %s", where);
+    return 0;
+}
+
+static void name_address(const struct sockaddr *address, char *text, size_t n)
+{
+    char host[64] = "", port[8] = "";
+    getnameinfo(address,
+                address->sa_family == AF_INET ? sizeof(struct sockaddr_in)
+                                              : sizeof(struct sockaddr_in6),
+                host, sizeof host, port, sizeof port, NI_NUMERICHOST | NI_NUMERICSERV);
+    snprintf(text, n, address->sa_family == AF_INET6 ? "[%s]:%s" : "%s:%s", host, port);
+}
+
+/* ---- our own ---- */
+
+static int open_tcp(struct srv_server *server, const struct sockaddr *address)
+{
+    const struct srv_options *o = &server->options;
+    char where[96];
+    if (!is_local(address) && !o->insecure) {
+        srv_log(&server->log, SRV_INFO, "listen",
+                "no native protocol on %s: it has no TLS (--insecure opens it)", o->host);
+        return 0;
+    }
+    uv_tcp_t *tcp = &server->listener[server->n_listeners].tcp;
+    uv_tcp_init(server->loop, tcp);
+    name_address(address, where, sizeof where);
+    int error = uv_tcp_bind(tcp, address, 0);
+    struct sockaddr_storage bound;
+    int size = sizeof bound;
+    if (!error && uv_tcp_getsockname(tcp, (struct sockaddr *)&bound, &size) == 0)
+        name_address((struct sockaddr *)&bound, where, sizeof where);
+    if (!error) return start(server, (uv_stream_t *)tcp, where);
+    server->n_listeners++; /* for srv_listen_close */
+    return fail(server, where, uv_strerror(error));
+}
+
+static int open_host(struct srv_server *server)
+{
+    const struct srv_options *o = &server->options;
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE}, *found;
+    char port[8];
+    snprintf(port, sizeof port, "%d", (int)o->port);
+    int error = getaddrinfo(o->host, port, &hints, &found);
+    if (error) return fail(server, o->host, gai_strerror(error));
+    error = protect(server, found->ai_addr);
+    if (!error) error = open_tcp(server, found->ai_addr);
+    freeaddrinfo(found);
+    return error;
+}
+
+/* A socket file that nobody listens at any more is in the way of a new one. */
+static void remove_stale(const struct sockaddr_un *address)
+{
+    struct stat st;
+    if (stat(address->sun_path, &st) != 0 || !S_ISSOCK(st.st_mode)) return;
+    int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+    if (fd < 0) return;
+    if (connect(fd, (const struct sockaddr *)address, sizeof *address) != 0 &&
+        errno == ECONNREFUSED)
+        unlink(address->sun_path);
+    close(fd);
+}
+
+static int open_unix(struct srv_server *server)
+{
+    const char *path = server->options.unix_path;
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    if (!*path) return 0;
+    if (strlen(path) >= sizeof address.sun_path) return fail(server, path, "path too long");
+    strcpy(address.sun_path, path);
+    const char *slash = strrchr(path, '/');
+    char folder[sizeof address.sun_path] = ".";
+    if (slash && slash > path) snprintf(folder, sizeof folder, "%.*s", (int)(slash - path), path);
+    if (access(folder, F_OK) != 0) {
+        srv_log(&server->log, SRV_INFO, "listen", "no Unix socket: there is no folder %s", folder);
+        return 0;
+    }
+    remove_stale(&address);
+    uv_pipe_t *pipe = &server->listener[server->n_listeners].pipe;
+    uv_pipe_init(server->loop, pipe, 0);
+    mode_t before = umask(0117);
+    int error = uv_pipe_bind(pipe, path);
+    umask(before);
+    if (!error) return start(server, (uv_stream_t *)pipe, path);
+    server->n_listeners++;
+    return fail(server, path, uv_strerror(error));
+}
+
+/* ---- handed over ---- */
+
+static void read_inherited(struct srv_server *server)
+{
+    const char *pid = getenv("LISTEN_PID"), *count = getenv("LISTEN_FDS");
+    const char *names = getenv("LISTEN_FDNAMES");
+    if (!pid || !count || strtol(pid, NULL, 10) != (long)getpid()) return;
+    long n = strtol(count, NULL, 10);
+    for (int i = 0; i < n && i < SRV_MAX_INHERITED; i++) {
+        size_t length = names ? strcspn(names, ":") : 0;
+        snprintf(server->inherited_name[i], sizeof server->inherited_name[i], "%.*s", (int)length,
+                 names ? names : "");
+        if (names) names += length + (names[length] == ':');
+        server->inherited[server->n_inherited++] = FIRST_INHERITED + i;
+    }
+}
+
+int srv_listen_inherited(struct srv_server *server, const char *name)
+{
+    for (int i = 0; i < server->n_inherited; i++) {
+        int fd = server->inherited[i];
+        bool http = strcmp(server->inherited_name[i], "http") == 0;
+        if (fd < 0 || http != (strcmp(name, "http") == 0)) continue;
+        server->inherited[i] = -1;
+        return fd;
+    }
+    return -1;
+}
+
+static int open_inherited(struct srv_server *server, int fd)
+{
+    struct sockaddr_storage bound;
+    socklen_t size = sizeof bound;
+    char where[96];
+    snprintf(where, sizeof where, "inherited socket %d", fd);
+    if (getsockname(fd, (struct sockaddr *)&bound, &size) != 0)
+        return fail(server, where, strerror(errno));
+    int error = protect(server, (struct sockaddr *)&bound);
+    if (error) return error;
+    if (server->n_listeners == SRV_MAX_LISTENERS) return fail(server, where, "too many sockets");
+    uv_stream_t *listener = &server->listener[server->n_listeners].stream;
+    if (bound.ss_family == AF_UNIX) {
+        uv_pipe_init(server->loop, (uv_pipe_t *)listener, 0);
+        error = uv_pipe_open((uv_pipe_t *)listener, fd);
+    } else {
+        uv_tcp_init(server->loop, (uv_tcp_t *)listener);
+        error = uv_tcp_open((uv_tcp_t *)listener, fd);
+    }
+    if (!error) return start(server, listener, where);
+    server->n_listeners++;
+    return fail(server, where, uv_strerror(error));
+}
+
+int srv_listen_open(struct srv_server *server)
+{
+    read_inherited(server);
+    if (server->n_inherited == 0) {
+        int error = open_host(server);
+        return error ? error : open_unix(server);
+    }
+    int error = 0;
+    for (int fd; !error && (fd = srv_listen_inherited(server, "native")) >= 0;)
+        error = open_inherited(server, fd);
+    return error;
+}
+
+void srv_listen_close(struct srv_server *server)
+{
+    for (int i = 0; i < server->n_listeners; i++) {
+        uv_handle_t *handle = (uv_handle_t *)&server->listener[i];
+        if (!uv_is_closing(handle)) uv_close(handle, NULL);
+    }
+}

@@ -1,0 +1,188 @@
+/* tesserad: options in, a running server, and its orderly end. Exit codes: 0 ended as asked, 1 could
+ * not start, 2 the options forbid it. */
+#include "server/listen.h"
+#include "server/notify.h"
+#include "server/protocol.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+
+enum {
+    TICK_MS = 100,
+    RESERVED_FILES = 64, /* files, not clients: models, listeners, the loop's own */
+};
+
+/* ---- the end ----
+ *
+ * SIGTERM: no new clients and streams; READY tells those that are there. Running streams go on until
+ * their END. After nine tenths of --drain-timeout what is still open is ended as if END had come, so
+ * that everything sent so far is answered; after all of it, or a second SIGTERM, we leave. */
+
+static void end_streams(struct srv_server *server)
+{
+    for (struct srv_session *s = server->sessions; s; s = s->next)
+        for (struct srv_channel *c = s->channels, *next; c; c = next) {
+            next = c->next;
+            if (!c->stream->ending) srv_stream_end(c->stream);
+        }
+}
+
+static void on_drain(uv_timer_t *timer)
+{
+    struct srv_server *server = timer->data;
+    if (server->n_drain++ == 0)
+        end_streams(server);
+    else
+        uv_stop(server->loop);
+}
+
+static void on_terminate(uv_signal_t *handle, int number)
+{
+    struct srv_server *server = handle->data;
+    if (server->draining) {
+        uv_stop(server->loop);
+        return;
+    }
+    srv_log(&server->log, SRV_INFO, "drain", "signal %d: %d streams finish", number,
+            server->n_streams);
+    srv_notify("STOPPING=1");
+    server->draining = true;
+    srv_listen_close(server);
+    for (struct srv_session *s = server->sessions; s; s = s->next)
+        if (s->state == SRV_OPEN) srv_protocol_ready(s);
+    uint64_t last = (uint64_t)server->options.drain_ms / 10;
+    uv_timer_start(&server->drain, on_drain, (uint64_t)server->options.drain_ms - last, last);
+}
+
+static void on_tick(uv_timer_t *timer)
+{
+    struct srv_server *server = timer->data;
+    srv_session_tick(server);
+    if (server->draining && server->n_sessions == 0) uv_stop(server->loop);
+}
+
+static void on_watchdog(uv_timer_t *timer)
+{
+    (void)timer;
+    srv_notify("WATCHDOG=1");
+}
+
+/* ---- the start ---- */
+
+static void count_clients(struct srv_server *server)
+{
+    struct rlimit files;
+    server->max_clients = server->options.max_clients;
+    if (getrlimit(RLIMIT_NOFILE, &files) != 0) return;
+    if (files.rlim_cur < files.rlim_max) {
+        files.rlim_cur = files.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &files);
+    }
+    int64_t n = files.rlim_cur > INT32_MAX ? INT32_MAX : (int64_t)files.rlim_cur;
+    int64_t left = n >= 2 * RESERVED_FILES ? n - RESERVED_FILES : n / 2;
+    if (server->max_clients > left) server->max_clients = left;
+}
+
+static int n_workers(const struct srv_options *options)
+{
+    return options->threads > 0 ? (int)options->threads : (int)uv_available_parallelism();
+}
+
+static int prepare(struct srv_server *server)
+{
+    int error = srv_keys_read(&server->keys, server->options.api_key_file);
+    if (error) return error;
+    if (srv_models_open(&server->models, &server->options.models) != 0) return 1;
+    error = srv_scheduler_create(&server->scheduler, server->loop, &server->models,
+                                 n_workers(&server->options), srv_stream_done, server);
+    if (error) {
+        srv_log(&server->log, SRV_ERROR, "start", "workers: %s", tess_strerror(error));
+        return 1;
+    }
+    return srv_listen_open(server);
+}
+
+static void start_handles(struct srv_server *server)
+{
+    uv_timer_t *const timers[] = {&server->tick, &server->drain, &server->watchdog};
+    uv_signal_t *const signals[] = {&server->terminate, &server->interrupt};
+    static const int numbers[] = {SIGTERM, SIGINT};
+    for (int i = 0; i < 3; i++) {
+        uv_timer_init(server->loop, timers[i]);
+        timers[i]->data = server;
+    }
+    for (int i = 0; i < 2; i++) {
+        uv_signal_init(server->loop, signals[i]);
+        signals[i]->data = server;
+        uv_signal_start(signals[i], on_terminate, numbers[i]);
+    }
+    uv_timer_start(&server->tick, on_tick, TICK_MS, TICK_MS);
+    uint64_t watchdog = srv_notify_watchdog() / 2;
+    if (watchdog > 0) uv_timer_start(&server->watchdog, on_watchdog, watchdog, watchdog);
+}
+
+static void close_handle(uv_handle_t *handle, void *ctx)
+{
+    (void)ctx;
+    if (!uv_is_closing(handle)) uv_close(handle, NULL);
+}
+
+/* Sessions first: their streams give the lanes back, then the workers can end. */
+static void finish(struct srv_server *server)
+{
+    for (struct srv_session *s = server->sessions, *next; s; s = next) {
+        next = s->next;
+        srv_session_break(s, SRV_NO_DROP, "");
+    }
+    while (server->sessions)
+        uv_run(server->loop, UV_RUN_ONCE);
+    srv_scheduler_destroy(server->scheduler);
+    uv_walk(server->loop, close_handle, NULL);
+    uv_run(server->loop, UV_RUN_DEFAULT);
+    srv_models_close(&server->models);
+    srv_keys_free(&server->keys);
+}
+
+static int serve(struct srv_server *server)
+{
+    server->log = (struct srv_log){strcmp(server->options.log_format, "json") == 0,
+                                   server->options.log_addresses != 0};
+    server->loop = uv_default_loop();
+    server->started = (int64_t)uv_hrtime();
+    srv_metrics_init(&server->metrics);
+    count_clients(server);
+    start_handles(server);
+    int error = prepare(server);
+    if (!error) {
+        srv_log(&server->log, SRV_INFO, "start",
+                "tesserad %s: %d models, %d workers, %lld clients at most", tess_version(),
+                server->models.n, n_workers(&server->options), (long long)server->max_clients);
+        srv_notify("READY=1");
+        uv_run(server->loop, UV_RUN_DEFAULT);
+    }
+    finish(server);
+    uv_loop_close(server->loop);
+    srv_log(&server->log, SRV_INFO, "end", "code %d", error);
+    return error;
+}
+
+int main(int argc, char **argv)
+{
+    struct srv_server *server = calloc(1, sizeof *server);
+    if (!server) return 1;
+    signal(SIGPIPE, SIG_IGN);
+    int code = srv_options_read(&server->options, argc, argv);
+    if (!code && server->options.help)
+        srv_options_help(stdout);
+    else if (!code && server->options.version)
+        printf("tesserad %s\n", tess_version());
+    else if (!code && server->options.print_config)
+        srv_options_print(&server->options, stdout);
+    else if (!code)
+        code = serve(server);
+    srv_options_free(&server->options);
+    free(server);
+    return code;
+}
