@@ -12,7 +12,7 @@ static const double step_bounds[] = {.0005, .001, .002, .005, .010, .0133, .020,
 static const double batch_bounds[] = {1, 2, 4, 8, 16, 32, 64};
 static const double queue_bounds[] = {.0005, .001, .002, .005, .010, .020, .040, .080, .320, 1};
 
-#define BOUNDS(b) b, sizeof b / sizeof b[0]
+#define BOUNDS(b) .bound = b, .n = sizeof b / sizeof b[0]
 
 void srv_metrics_init(struct srv_metrics *m)
 {
