@@ -112,10 +112,9 @@ static void on_pause(void *ctx, bool pause)
 {
     struct tcp *t = ctx;
     if (uv_is_closing(&t->socket.handle)) return;
-    if (pause)
-        uv_read_stop(&t->socket.stream);
-    else if (uv_read_start(&t->socket.stream, on_room, on_read) < 0)
-        close_now(t);
+    int error = pause ? uv_read_stop(&t->socket.stream)
+                      : uv_read_start(&t->socket.stream, on_room, on_read);
+    if (error && error != UV_EALREADY) close_now(t);
 }
 
 static void on_close(void *ctx)

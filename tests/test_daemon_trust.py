@@ -1,0 +1,624 @@
+#!/usr/bin/env python3
+"""tesserad under bad input, slow and dying clients, small limits, and signals.
+
+TESSERA_NIGHTLY=1 in the environment runs the long counts. Usage: test_daemon_trust.py BUILD [...]
+"""
+
+import json
+import os
+import random
+import re
+import resource
+import select
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+from daemon import (CODES, END, ERROR, FLUSH, HELLO, LOST, OPEN, PCM, PING, PONG, READY, STATS, Client,
+                    Closed, Daemon, ServerError, message)
+
+HOP = 320
+NIGHTLY = os.environ.get("TESSERA_NIGHTLY") == "1"
+PCM_BYTES = random.Random(3).randbytes(2 * 100 * HOP)  # noise: any sound does here
+build = None
+
+
+def encode(client, number=9, frames=10):
+    """A stream's whole life; the codes."""
+    stream = client.open(number, direction="encode")
+    stream.pcm(PCM_BYTES[:2 * HOP * frames])
+    stream.end()
+    return stream.finish().codes
+
+
+def until(condition, seconds=10):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.02)
+
+
+def read_to_end(client, seconds=10):
+    """Everything until the server closes: the types of the messages, the code of a last ERROR."""
+    kinds, code = [], None
+    client.socket.settimeout(seconds)
+    try:
+        while True:
+            kind, stream, payload = client.receive()
+            kinds.append(kind)
+            code = struct.unpack("<H", payload[:2])[0] if kind == ERROR and stream == 0 else None
+    except (Closed, BrokenPipeError, ConnectionResetError):
+        return kinds, code
+
+
+class WithDaemon(unittest.TestCase):
+    options = ()
+
+    @classmethod
+    def setUpClass(cls):
+        cls.daemon = cls.enterClassContext(Daemon(build, *cls.options))
+        client = cls.daemon.connect()
+        cls.codes = encode(client)
+        client.close()
+
+    def healthy(self):
+        client = self.daemon.connect()
+        self.assertEqual(encode(client), self.codes)
+        client.close()
+
+
+SCRIPT = (message(HELLO, 0, {"protocol": 1, "client": "x"}) +
+          message(OPEN, 1, {"direction": "both", "credit": 9999, "rate": 24000}) +
+          message(PCM, 1, PCM_BYTES[:40]) + message(5, 1, PCM_BYTES[:2 * HOP]) +
+          message(6, 1, bytes(16)) + message(LOST, 1, bytes([2, 0, 0, 0])) +
+          message(FLUSH, 1, bytes([7, 0, 0, 0])) + message(12, 1, bytes([0, 1, 0, 0])) +
+          message(PING, 0, b"ping") + message(PONG, 0, b"pong") + message(0x90, 5, b"later") +
+          message(END, 1))
+
+
+class BadInput(WithDaemon):
+    """A witness streams on through all of it."""
+
+    def setUp(self):
+        self.witness = self.daemon.connect()
+        self.stream = self.witness.open(1, direction="encode")
+
+    def tearDown(self):
+        self.stream.pcm(PCM_BYTES[:2 * HOP * 10])
+        self.stream.end()
+        self.assertEqual(self.stream.finish().codes, self.codes)
+        self.witness.close()
+        self.healthy()
+
+    def played(self, data):
+        """The data, then the end of the connection; waits until the server has closed it too."""
+        client = self.daemon.connect(hello=False)
+        try:
+            client.send_bytes(data)
+            client.socket.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass  # it has closed already
+        result = read_to_end(client)
+        client.close()
+        return result
+
+    def test_every_prefix(self):
+        for n in range(0, len(SCRIPT), 1 if NIGHTLY else 3):
+            self.played(SCRIPT[:n])
+
+    def test_one_byte_at_a_time(self):
+        client = self.daemon.connect(hello=False)
+        for i in range(len(SCRIPT)):
+            client.send_bytes(SCRIPT[i:i + 1])
+        kinds = []
+        while STATS not in kinds:
+            kinds.append(client.receive()[0])
+        client.close()
+
+    def test_every_bit_flipped(self):
+        """Cut short of the samples' bulk: their bits make no difference to the protocol."""
+        n = len(SCRIPT)
+        for bit in range(0, 8 * n, 1 if NIGHTLY else 7):
+            flipped = bytearray(SCRIPT)
+            flipped[bit // 8] ^= 1 << bit % 8
+            self.played(bytes(flipped))
+
+    def test_oversize(self):
+        before = self.daemon.rss()
+        hello = message(HELLO, 0, {"protocol": 1})
+        for kind in (HELLO, OPEN, PCM, FLUSH, PING, ERROR, 0x80):
+            for n in ((1 << 31) - 1, (1 << 32) - 1, 65536 - 7):
+                client = self.daemon.connect(hello=False)
+                client.send_bytes(hello if kind != HELLO else b"")
+                client.send_bytes(struct.pack("<BBHI", kind, 0, 1 if kind != HELLO else 0, n))
+                kinds, code = read_to_end(client)
+                self.assertEqual((kinds[-1], code), (ERROR, 413))
+                client.close()
+        self.assertLess(self.daemon.rss() - before, 4 << 20)
+
+    def test_deep_json(self):
+        deep = b'{"protocol": 1, "x": ' + b"[" * 10000 + b"]" * 10000 + b"}"
+        client = self.daemon.connect(hello=False)
+        client.send_bytes(message(HELLO, 0, deep))
+        self.assertEqual(read_to_end(client)[1], 400)
+        client.close()
+
+    def test_garbage(self):
+        source = random.Random(12)
+        for i in range(10 if not NIGHTLY else 1000):
+            client = self.daemon.connect(hello=i % 2 == 0)
+            try:
+                client.send_bytes(source.randbytes(1 << 20))
+            except OSError:
+                pass
+            self.assertIn(read_to_end(client)[1], (400, 413, None))
+            client.close()
+        for text in (b"GET / HTTP/1.1\r\nHost: x\r\n\r\n" * 3, b"\r\n" * 100, b"{}" * 100):
+            self.played(text)
+
+
+class Clients(WithDaemon):
+    options = "--slow-timeout", "1000", "--ping-interval", "500", "--pong-timeout", "1500"
+
+    def test_slow_readers(self):
+        """Clients that never read what is decoded for them are dropped; one that reads is not."""
+        reader = self.daemon.connect()
+        live = reader.open(1, direction="encode")
+        before = self.daemon.rss()
+        slow = [self.daemon.connect(receive_buffer=4096) for _ in range(10)]
+        for client in slow:
+            client.open(1, direction="decode")
+            client.socket.settimeout(0.01)
+        start, n_gone, codes = time.monotonic(), 0, b""
+        while len(self.drops("slow")) < len(slow):
+            self.assertLess(time.monotonic() - start, 15)
+            for client in slow:
+                try:
+                    client.send(6, 1, bytes(8 * 75))
+                except (socket.timeout, OSError):
+                    pass
+            live.pcm(PCM_BYTES[:2 * HOP])
+            live.take()
+        self.assertLess(self.daemon.rss() - before, 10 << 20)
+        self.assertGreater(len(live.codes), 8)
+        for client in slow:
+            client.close()
+        reader.close()
+        self.healthy()
+
+    def drops(self, reason):
+        return re.findall(rf"drop: client \d+ .*: {reason}: .*", self.daemon.log())
+
+    def test_unanswered_ping(self):
+        """An encoder's client: what it does not read is too little to fill any buffer."""
+        client = self.daemon.connect()
+        client.open(1, direction="encode")
+        before = len(self.drops("slow"))
+        until(lambda: len(self.drops("slow")) > before, 5)
+        client.close()
+
+    def test_answered_ping(self):
+        client = self.daemon.connect()
+        end = time.monotonic() + 3
+        client.socket.settimeout(0.2)
+        while time.monotonic() < end:
+            try:
+                client.receive()  # answers PINGs
+            except TimeoutError:
+                pass
+        client.socket.settimeout(10)
+        self.assertEqual(encode(client), self.codes)
+        client.close()
+
+    def test_killed(self):
+        """kill -9 in the middle of a stream: nothing is left behind."""
+        n_files = self.daemon.n_files()
+        for _ in range(1000 if NIGHTLY else 30):
+            ready, done = os.pipe()
+            child = os.fork()
+            if child == 0:
+                client = self.daemon.connect()
+                stream = client.open(1, direction="both")
+                os.write(done, b"x")
+                while True:
+                    stream.send(PCM, PCM_BYTES[:2 * 3 * HOP])
+                    stream.send(CODES, bytes(24))
+                    time.sleep(0.005)
+            os.read(ready, 1)
+            time.sleep(0.01)
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+            os.close(ready)
+            os.close(done)
+        until(lambda: self.daemon.n_files() <= n_files)
+        cpu = self.daemon.threads_cpu()
+        time.sleep(0.5)
+        self.assertLess(self.daemon.threads_cpu() - cpu, 0.1)  # nobody computes any more
+        self.healthy()
+
+    def test_churn(self):
+        for _ in range(20):
+            self.healthy()
+        files, before = self.daemon.n_files(), self.daemon.rss()
+        for _ in range(10000 if NIGHTLY else 300):
+            self.healthy()
+        until(lambda: self.daemon.n_files() <= files)
+        self.assertLess(self.daemon.rss(), before * 1.05)  # the allocator's own slack
+
+
+class Limits(unittest.TestCase):
+    """Each limit with a value that a test can reach."""
+
+    def daemon(self, *options, **words):
+        return self.enterContext(Daemon(build, *options, **words))
+
+    def refused(self, client, code):
+        with self.assertRaises(ServerError) as raised:
+            client.next(0)
+        self.assertEqual(raised.exception.code, code)
+        client.close()
+
+    def test_max_clients(self):
+        daemon = self.daemon("--max-clients", "3")
+        clients = [daemon.connect() for _ in range(3)]
+        self.refused(daemon.connect(hello=False), 503)
+        self.refused(daemon.connect(unix=True, hello=False), 503)
+        clients.pop().close()
+        until(lambda: self.try_connect(daemon))
+
+    def try_connect(self, daemon):
+        try:
+            daemon.connect().close()
+            return True
+        except (ServerError, Closed, OSError):
+            return False
+
+    def test_max_streams(self):
+        daemon = self.daemon("--max-streams", "3", "--max-client-streams", "2")
+        client, other = daemon.connect(), daemon.connect()
+        first = client.open(1, direction="encode")
+        client.open(2, direction="decode")
+        for connection, code in ((client, 429), (other, 503)):
+            if connection is other:
+                other.open(1, direction="encode")
+            with self.assertRaises(ServerError) as raised:
+                connection.open(3, direction="encode")
+            self.assertEqual((raised.exception.stream, raised.exception.code), (3, code))
+        first.end()
+        first.finish()
+        encode(other)
+
+    def test_max_message(self):
+        daemon = self.daemon("--max-message", "1024")
+        client = daemon.connect()
+        stream = client.open(1, direction="decode")
+        stream.put_codes(bytes(8 * 20), 80)
+        stream.end()
+        self.assertEqual(len(stream.finish().pcm_bytes), 2 * 20 * HOP)
+        client.send(PCM, 1, bytes(1017))
+        self.refused(client, 413)
+
+    def test_input_ahead(self):
+        """The server stops reading where the client may not go on: nothing is lost."""
+        daemon = self.daemon("--input-ahead", "1000")
+        client = daemon.connect()
+        stream = client.open(1, direction="decode", credit=0)
+        self.assertEqual(stream.opened["credit"], 75 * 8)
+        client.socket.settimeout(1)
+        sent = 0
+        with self.assertRaises(TimeoutError):
+            while True:
+                client.send(CODES, 1, bytes(75 * 8))
+                sent += 75
+                self.assertLess(sent, 1 << 20)
+        client.close()
+
+    def test_handshake_timeout(self):
+        daemon = self.daemon("--handshake-timeout", "300")
+        quiet = [daemon.connect(hello=False) for _ in range(50)]
+        for client in quiet[:25]:
+            client.send_bytes(message(HELLO, 0, {"protocol": 1})[:5])
+        start = time.monotonic()
+        encode(daemon.connect())
+        self.assertLess(time.monotonic() - start, 0.5)
+        for client in quiet:
+            self.refused(client, 408)
+        self.assertLess(time.monotonic() - start, 2)
+
+    def test_idle_timeout(self):
+        daemon = self.daemon("--idle-timeout", "400")
+        busy = daemon.connect()
+        busy.open(1, direction="encode")
+        start = time.monotonic()
+        self.refused(daemon.connect(), 408)
+        self.assertGreater(time.monotonic() - start, 0.3)
+        self.assertLess(time.monotonic() - start, 2)
+        encode(busy)
+
+    def test_max_backlog(self):
+        daemon = self.daemon("--max-backlog", "262144")
+        client = daemon.connect(receive_buffer=4096)
+        with self.assertRaises(OSError):
+            while True:
+                client.send(PING, 0, bytes(125))
+        daemon.wait_for("drop: .* slow: .*--max-backlog")
+
+    def test_max_backlogs(self):
+        daemon = self.daemon("--max-backlogs", "1048576")
+        clients = [daemon.connect(receive_buffer=4096) for _ in range(4)]
+        for client in clients:
+            client.socket.settimeout(0.05)
+        end = time.monotonic() + 20
+        while "--max-backlogs" not in daemon.log():
+            self.assertLess(time.monotonic(), end)
+            for client in clients:
+                try:
+                    client.send(PING, 0, bytes(125))
+                except OSError:
+                    pass
+        encode(daemon.connect())
+
+    def test_per_address(self):
+        address = subprocess.run(["hostname", "-I"], stdout=subprocess.PIPE, text=True).stdout.split()
+        address = next((a for a in address if ":" not in a), None)
+        if not address:
+            self.skipTest("this machine has no other address than loopback")
+        with tempfile.NamedTemporaryFile("w") as keys:
+            keys.write("secret\n")
+            keys.flush()
+            daemon = self.daemon("--host", address, "--insecure", "--api-key-file", keys.name,
+                                 "--max-per-address", "2")
+            port = int(re.search(rf"{address}:(\d+)", daemon.log()).group(1))
+            clients = [Client((address, port), key="secret") for _ in range(2)]
+            self.refused(Client((address, port), hello=False), 429)
+            clients += [Client(daemon.unix, key="secret") for _ in range(5)]
+            encode(clients[-1])
+
+    def test_few_files(self):
+        """Descriptors run out: no spinning, and all is well once clients leave."""
+        def few():
+            resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+        daemon = self.daemon(preexec=few)
+        self.assertIn("32 clients at most", daemon.log())
+        clients = [Client(daemon.tcp, hello=False) for _ in range(200)]
+        self.idle(daemon)
+        for client in clients:
+            client.close()
+        until(lambda: self.try_connect(daemon))
+        # Below what is open already: even accepting fails.
+        resource.prlimit(daemon.process.pid, resource.RLIMIT_NOFILE, (daemon.n_files(), 64))
+        clients = [Client(daemon.tcp, hello=False) for _ in range(50)]
+        self.idle(daemon)
+        for client in clients:
+            client.close()
+        resource.prlimit(daemon.process.pid, resource.RLIMIT_NOFILE, (64, 64))
+        until(lambda: self.try_connect(daemon))
+
+    def idle(self, daemon):
+        time.sleep(0.3)
+        before = daemon.threads_cpu()
+        time.sleep(1)
+        self.assertLess(daemon.threads_cpu() - before, 0.05)
+
+
+class Options(unittest.TestCase):
+    def print_config(self, *words, environment=None):
+        done = subprocess.run([f"{build}/bin/tesserad", "--print-config", *words], check=True,
+                              env={**os.environ, **(environment or {})}, stdout=subprocess.PIPE, text=True)
+        rows = [re.fullmatch(r"(\S+) = (.*?) +# (.*)", line) for line in done.stdout.splitlines()]
+        return {row.group(1): (row.group(2), row.group(3)) for row in rows}
+
+    def words(self, name, value):
+        """A flag's value stands apart from it, or for on or off is left out."""
+        return [f"--{name}"] if name in ("insecure", "log-addresses") else [f"--{name}", value]
+
+    def test_every_row(self):
+        """Each option as a flag, as a variable and in a file; the first of the three counts."""
+        defaults = self.print_config()
+        self.assertGreater(len(defaults), 20)
+        for name, (value, source) in defaults.items():
+            self.assertEqual(source, "default", name)
+            if name in ("insecure", "log-addresses"):
+                one, two, three = "1", "0", "1"
+            elif name == "threads":
+                one, two, three = "1", "2", "3"
+            elif value.isdigit():
+                low = {"max-backlogs": 1048576, "max-backlog": 262144}.get(name, 1000)
+                one, two, three = str(low + 24), str(low + 25), str(low + 26)
+            elif name == "log-format":
+                one, two, three = "json", "text", "json"
+            else:
+                one, two, three = "one", "two", "three"
+            variable = {"TESSERA_" + name.upper().replace("-", "_"): two}
+            with tempfile.NamedTemporaryFile("w") as file:
+                file.write(f"# a comment\n\n  {name} =  {three} # why\n")
+                file.flush()
+                config = "--config", file.name
+                for got, want in (
+                        (self.print_config(*config), (three, "file")),
+                        (self.print_config(*config, environment=variable), (two, "environment")),
+                        (self.print_config(*config, f"--{name}={one}", environment=variable),
+                         (one, "command line")),
+                        (self.print_config(*self.words(name, one)), (one, "command line")),
+                        (self.print_config(environment={"TESSERA_CONFIG": file.name}), (three, "file"))):
+                    self.assertEqual(got[name], want, name)
+                    self.assertEqual({n for n in got if got[n] != defaults[n]} - {name}, set())
+
+    def test_print_config_is_a_config(self):
+        printed = subprocess.run([f"{build}/bin/tesserad", "--print-config", "--max-clients", "7"],
+                                 stdout=subprocess.PIPE, text=True).stdout
+        with tempfile.NamedTemporaryFile("w") as file:
+            file.write(printed)
+            file.flush()
+            again = self.print_config("--config", file.name)
+        self.assertEqual(again["max-clients"], ("7", "file"))
+
+    def test_refused(self):
+        for words in (["--nothing"], ["file"], ["--port"], ["--port", "65536"], ["--port", "x"],
+                      ["--max-clients", "0"], ["--max-clients", "9" * 30], ["--log-format", "xml"],
+                      ["--config", "/nonexistent"], ["--host", "0.0.0.0", "--port", "0", "--unix", ""],
+                      ["--host", "0.0.0.0", "--port", "0", "--insecure"],
+                      ["--api-key-file", "/nonexistent"], ["--api-key-file", "/dev/null"]):
+            done = subprocess.run([f"{build}/bin/tesserad", *words], stderr=subprocess.PIPE, text=True)
+            self.assertEqual(done.returncode, 2, (words, done.stderr))
+            self.assertNotEqual(done.stderr, "")
+        with tempfile.NamedTemporaryFile("w") as keys:
+            keys.write("secret\n")
+            keys.flush()
+            words = ["--host", "0.0.0.0", "--port", "0", "--api-key-file", keys.name]
+            done = subprocess.run([f"{build}/bin/tesserad", *words], stderr=subprocess.PIPE, text=True)
+            self.assertEqual(done.returncode, 2, done.stderr)
+        done = subprocess.run([f"{build}/bin/tesserad", "--model", "/nonexistent.safetensors"],
+                              stderr=subprocess.PIPE, text=True)
+        self.assertEqual(done.returncode, 1)
+
+    def test_help_and_version(self):
+        for word, text in (("--help", "--max-clients"), ("--version", "tesserad ")):
+            done = subprocess.run([f"{build}/bin/tesserad", word], stdout=subprocess.PIPE, text=True)
+            self.assertEqual(done.returncode, 0)
+            self.assertIn(text, done.stdout)
+
+    def test_models(self):
+        """Two names for one file are two models; the first is the default."""
+        path = os.path.join(os.path.dirname(__file__), "..", "weights", "tessera-24k-speech.safetensors")
+        with Daemon(build, "--model", f"a={path}", "--model", f"b={path}") as daemon:
+            client = daemon.connect()
+            self.assertEqual([m["name"] for m in client.ready["models"]], ["a", "b"])
+            self.assertEqual(client.open(1, direction="encode").opened["model"], "a")
+            self.assertEqual(client.open(2, direction="encode", model="b").opened["model"], "b")
+            client.close()
+
+    def test_keys(self):
+        with tempfile.NamedTemporaryFile("w") as keys:
+            keys.write("# ours\n\nfirst-key\nsecond-key\n")
+            keys.flush()
+            with Daemon(build, "--api-key-file", keys.name, "--log-format", "json") as daemon:
+                for key in ("first-key", "second-key"):
+                    encode(daemon.connect(key=key))
+                for key in (None, "", "first", "first-key ", "first-keyy", "# ours", "x" * 1000):
+                    client = daemon.connect(hello=False)
+                    with self.assertRaises(ServerError) as raised:
+                        client.hello(key)
+                    self.assertEqual(raised.exception.code, 401)
+                    client.close()
+                self.assertNotIn("-key", daemon.log())
+                lines = [json.loads(line) for line in daemon.log().splitlines()]
+                self.assertIn("drop", {line["event"] for line in lines})
+
+
+class Ends(unittest.TestCase):
+    def test_drain(self):
+        """SIGTERM among 50 live streams: every frame of theirs is answered."""
+        with Daemon(build) as daemon:
+            client = daemon.connect()
+            streams = [client.open(1 + i, direction="encode") for i in range(50)]
+            idle = daemon.connect()
+            for i, stream in enumerate(streams):
+                stream.pcm(PCM_BYTES[:2 * HOP * 20])
+            daemon.terminate()
+            daemon.wait_for("drain")
+            until(lambda: "draining" in [k for k, v in json.loads(self.ready_again(client)).items() if v is True])
+            with self.assertRaises(ServerError) as raised:
+                client.open(99, direction="encode")
+            self.assertEqual(raised.exception.code, 503)
+            with self.assertRaises(OSError):
+                daemon.connect()
+            for stream in streams:
+                stream.pcm(PCM_BYTES[2 * HOP * 20:2 * HOP * 40])
+                stream.end()
+                self.assertEqual(len(stream.finish().codes), 8 * 40)
+            with self.assertRaises(ServerError) as raised:
+                client.next(0)
+            self.assertEqual(raised.exception.code, 503)
+            self.assertEqual(read_to_end(idle)[1], 503)
+            client.close()
+            self.assertEqual(daemon.process.wait(5), 0)
+
+    def ready_again(self, client):
+        return client.expect(READY, 0)
+
+    def test_drain_ends_streams(self):
+        """Streams that go on are ended as if by END: what was sent is answered."""
+        with Daemon(build, "--drain-timeout", "1000") as daemon:
+            client = daemon.connect()
+            stream = client.open(1, direction="encode")
+            stream.pcm(PCM_BYTES[:2 * HOP * 7 + 2])
+            start = time.monotonic()
+            daemon.terminate()
+            self.assertEqual(len(stream.finish().codes), 8 * 8)
+            client.close()
+            self.assertEqual(daemon.process.wait(5), 0)
+            self.assertLess(time.monotonic() - start, 1.5)
+
+    def test_second_signal(self):
+        with Daemon(build) as daemon:
+            client = daemon.connect()
+            client.open(1, direction="encode")
+            daemon.terminate()
+            daemon.wait_for("drain")
+            start = time.monotonic()
+            daemon.terminate()
+            self.assertEqual(daemon.process.wait(5), 0)
+            self.assertLess(time.monotonic() - start, 1)
+            client.close()
+
+    def test_stale_socket(self):
+        """A socket file left by a daemon that was killed is no obstacle; a living one's is kept."""
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "t.sock")
+            left = socket.socket(socket.AF_UNIX)
+            left.bind(path)
+            left.close()
+            with Daemon(build, "--unix", path) as daemon:
+                encode(Client(path))
+                done = subprocess.run([daemon.program, "--port", "0", "--unix", path],
+                                      stderr=subprocess.PIPE, text=True)
+                self.assertEqual(done.returncode, 1)
+                self.assertIn(path, done.stderr)
+                encode(Client(path))
+            self.assertFalse(os.path.exists(path))
+
+    def test_socket_activation(self):
+        """The service manager's socket outlives the daemon: nobody is refused while it restarts."""
+        listener = socket.socket()
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(100)
+        address = listener.getsockname()
+        wrapper = "sh", "-c", 'exec 3<&$0; LISTEN_PID=$$ LISTEN_FDS=1 exec "$@"', str(listener.fileno())
+        want = None
+        for _ in range(20 if NIGHTLY else 4):
+            waiting = Client(address, hello=False)  # nobody accepts yet
+            with Daemon(build, wrapper=wrapper, pass_fds=[listener.fileno()]) as daemon:
+                waiting.ready = waiting.hello()
+                codes = encode(waiting)
+                self.assertEqual(codes, want or codes)
+                want = codes
+                waiting.close()
+                self.assertNotIn("127.0.0.1:", daemon.log())
+        listener.close()
+
+    def test_service_manager(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "notify")
+            manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+            manager.bind(path)
+            manager.settimeout(10)
+            environment = {"NOTIFY_SOCKET": path, "WATCHDOG_USEC": "200000"}
+            with Daemon(build, environment=environment) as daemon:
+                self.assertEqual(manager.recv(100), b"READY=1")
+                self.assertEqual(manager.recv(100), b"WATCHDOG=1")
+                daemon.terminate()
+                said = set()
+                while b"STOPPING=1" not in said:
+                    said.add(manager.recv(100))
+            manager.close()
+
+
+if __name__ == "__main__":
+    build = os.path.abspath(sys.argv.pop(1))
+    unittest.main(warnings="ignore")  # a test's clients may go with their daemon
