@@ -13,6 +13,7 @@ import tempfile
 import unittest
 
 from daemon import Daemon, ServerError
+from test_daemon_trust import encode
 
 build = None
 
