@@ -8,16 +8,24 @@
 enum {
     PARTS = TESS_PANEL / TESS_LANES, /* vectors that hold a panel's scores */
     FRAMES = 4,                      /* latents that share one pass over the panels */
+    /* scores that grow side by side, frames times panels: as many as hide a product's latency */
+    CHAINS = TESS_LANES < 16 ? 4 : 8,
+};
+
+/* The best that a frame's lanes have seen, and in which panel. */
+struct best {
+    vf score[PARTS];
+    vi panel[PARTS];
 };
 
 /* The best of a panel's 16 lanes: the smallest score, then the lowest index. */
-static uint16_t winner(const vf *best, const vi *panel)
+static uint16_t winner(const struct best *best)
 {
     float score[TESS_PANEL];
     int32_t index[TESS_PANEL];
     for (int i = 0; i < PARTS; i++) {
-        vf_store(score + i * TESS_LANES, best[i]);
-        vi_store(index + i * TESS_LANES, panel[i]);
+        vf_store(score + i * TESS_LANES, best->score[i]);
+        vi_store(index + i * TESS_LANES, best->panel[i]);
     }
     int lowest = 0;
     for (int lane = 0; lane < TESS_PANEL; lane++) {
@@ -29,7 +37,37 @@ static uint16_t winner(const vf *best, const vi *panel)
     return (uint16_t)index[lowest];
 }
 
-/* n is a constant at each call, so that the compiler keeps the scores in registers. */
+/* Panels p .. p + n_panels for n frames. Both are constants at each call, so that the compiler keeps
+ * the scores in registers. */
+static inline __attribute__((always_inline)) void look(const struct tess_codebook *book,
+                                                       const float *z,
+                                                       int stride,
+                                                       int n,
+                                                       int p,
+                                                       int n_panels,
+                                                       struct best *best)
+{
+    const size_t width = (size_t)book->dim * TESS_PANEL;
+    const float *e = book->panels + (size_t)p * width, *half_sq = book->half_sq + p * TESS_PANEL;
+    vf score[CHAINS][PARTS];
+    for (int c = 0; c < n * n_panels; c++)
+        for (int i = 0; i < PARTS; i++)
+            score[c][i] = vf_load(half_sq + c / n * TESS_PANEL + i * TESS_LANES);
+    for (int d = 0; d < book->dim; d++, e += TESS_PANEL)
+        for (int c = 0; c < n * n_panels; c++)
+            for (int i = 0; i < PARTS; i++)
+                score[c][i] =
+                    vf_fma(-vf_set(z[c % n * stride + d]),
+                           vf_load(e + (size_t)(c / n) * width + i * TESS_LANES), score[c][i]);
+    for (int c = 0; c < n * n_panels; c++) /* a frame's panels from the lowest up */
+        for (int i = 0; i < PARTS; i++) {
+            struct best *b = &best[c % n];
+            vi nearer = vf_less(score[c][i], b->score[i]);
+            b->score[i] = vf_select(nearer, score[c][i], b->score[i]);
+            b->panel[i] = vi_select(nearer, vi_set(p + c / n), b->panel[i]);
+        }
+}
+
 static inline __attribute__((always_inline)) void search(const struct tess_codebook *book,
                                                          const float *z,
                                                          int stride,
@@ -37,33 +75,20 @@ static inline __attribute__((always_inline)) void search(const struct tess_codeb
                                                          uint16_t *codes,
                                                          int code_stride)
 {
-    vf best[FRAMES][PARTS];
-    vi best_panel[FRAMES][PARTS];
+    const int n_panels = (book->n_entries + TESS_PANEL - 1) / TESS_PANEL, step = CHAINS / n;
+    struct best best[FRAMES];
     for (int f = 0; f < n; f++)
         for (int i = 0; i < PARTS; i++) {
-            best[f][i] = vf_set(INFINITY);
-            best_panel[f][i] = vi_set(0);
+            best[f].score[i] = vf_set(INFINITY);
+            best[f].panel[i] = vi_set(0);
         }
-    const float *e = book->panels, *half_sq = book->half_sq;
-    for (int p = 0; p * TESS_PANEL < book->n_entries; p++, half_sq += TESS_PANEL) {
-        vf score[FRAMES][PARTS];
-        for (int f = 0; f < n; f++)
-            for (int i = 0; i < PARTS; i++)
-                score[f][i] = vf_load(half_sq + i * TESS_LANES);
-        for (int d = 0; d < book->dim; d++, e += TESS_PANEL)
-            for (int f = 0; f < n; f++)
-                for (int i = 0; i < PARTS; i++)
-                    score[f][i] = vf_fma(-vf_set(z[f * stride + d]), vf_load(e + i * TESS_LANES),
-                                         score[f][i]);
-        for (int f = 0; f < n; f++)
-            for (int i = 0; i < PARTS; i++) {
-                vi nearer = vf_less(score[f][i], best[f][i]);
-                best[f][i] = vf_select(nearer, score[f][i], best[f][i]);
-                best_panel[f][i] = vi_select(nearer, vi_set(p), best_panel[f][i]);
-            }
-    }
+    int p = 0;
+    for (; p + step <= n_panels; p += step)
+        look(book, z, stride, n, p, step, best);
+    for (; p < n_panels; p++)
+        look(book, z, stride, n, p, 1, best);
     for (int f = 0; f < n; f++)
-        codes[f * code_stride] = winner(best[f], best_panel[f]);
+        codes[f * code_stride] = winner(&best[f]);
 }
 
 void TESS_KERNEL(tess_nearest)(const struct tess_codebook *book,
@@ -73,10 +98,14 @@ void TESS_KERNEL(tess_nearest)(const struct tess_codebook *book,
                                uint16_t *codes,
                                int code_stride)
 {
-    int f = 0;
-    for (; f + FRAMES <= n;
-         f += FRAMES, z += (ptrdiff_t)FRAMES * stride, codes += (ptrdiff_t)FRAMES * code_stride)
-        search(book, z, stride, FRAMES, codes, code_stride);
-    for (; f < n; f++, z += stride, codes += code_stride)
-        search(book, z, stride, 1, codes, code_stride);
+    for (int some; n > 0; n -= some) {
+        if (n >= FRAMES)
+            search(book, z, stride, some = FRAMES, codes, code_stride);
+        else if (n >= 2)
+            search(book, z, stride, some = 2, codes, code_stride);
+        else
+            search(book, z, stride, some = 1, codes, code_stride);
+        z += (ptrdiff_t)some * stride;
+        codes += (ptrdiff_t)some * code_stride;
+    }
 }
