@@ -76,7 +76,7 @@ check_job(struct tess_worker *w, const struct tess_decode_job *job, struct tess_
     int64_t samples =
         tess_graph_count(&w->model->decoder, tess_stream_state(s), frames, job->end != 0);
     err = w->model->decoder.whole ? tess_worker_reserve_clip(w, s, job->end, samples, frames)
-                                  : tess_worker_reserve(w, TESS_BATCH_FRAMES);
+                                  : tess_worker_reserve(w, w->batch_frames);
     if (err) return err;
     if ((uint64_t)samples > job->capacity) return TESS_E_SPACE;
     *progress = (struct tess_progress){.total = frames, .ends = job->end != 0};

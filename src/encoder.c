@@ -78,7 +78,7 @@ check_job(struct tess_worker *w, const struct tess_encode_job *job, struct tess_
     if (rows && rows < w->model->info.min_samples) rows = w->model->info.min_samples;
     err = w->model->encoder.whole
               ? tess_worker_reserve_clip(w, s, job->end, samples, rows / hop + 1)
-              : tess_worker_reserve(w, TESS_BATCH_FRAMES);
+              : tess_worker_reserve(w, w->batch_frames);
     if (err) return err;
     int64_t frames =
         tess_graph_count(&w->model->encoder, tess_stream_state(s), rows, job->end != 0);

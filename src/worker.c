@@ -91,8 +91,11 @@ int tess_worker_create(struct tess_worker **out,
     w->model = model;
     w->allocator = model->allocator;
     w->max_streams = o.max_streams;
+    w->batch_frames = TESS_BATCH_SAMPLES / model->info.hop;
+    if (w->batch_frames < 1) w->batch_frames = 1;
+    if (w->batch_frames > TESS_BATCH_FRAMES) w->batch_frames = TESS_BATCH_FRAMES;
     w->profile = o.profile;
-    int err = tess_worker_reserve(w, TESS_BATCH_FRAMES);
+    int err = tess_worker_reserve(w, w->batch_frames);
     if (!err) err = alloc_scratch(w, o.threads);
     if (!err) err = alloc_lists(w);
     if (!err) err = tess_team_create(&w->team, o.threads, &w->allocator);
@@ -143,7 +146,7 @@ int tess_worker_next(struct tess_worker *w,
 {
     int n = 0, frames = 0;
     w->start[0][0] = 0;
-    const int64_t most = graph->whole ? w->slot_frames : TESS_BATCH_FRAMES;
+    const int64_t most = graph->whole ? w->slot_frames : w->batch_frames;
     for (int j = 0; j < n_jobs && frames < most && !(graph->whole && n); j++) {
         struct tess_progress *p = &w->progress[j];
         int64_t rows = p->total - p->done, room = (most - frames) * rows_a_frame;

@@ -5,13 +5,15 @@
 #include "src/stream.h"
 
 /* Frames that run at once, over all streams of a call: so many that packed weights are read often
- * from the first-level cache, so few that activations stay in the second-level one. */
-enum { TESS_BATCH_FRAMES = 96 };
+ * from the first-level cache, so few that activations stay in the second-level one. Where a frame is
+ * long, fewer: those of as many samples. */
+enum { TESS_BATCH_FRAMES = 96, TESS_BATCH_SAMPLES = 96 * 320 };
 
 struct tess_worker {
     const struct tess_model *model;
     struct tess_team *team;
     int max_streams;
+    int batch_frames; /* TESS_BATCH_FRAMES at most */
     int profile;
     struct tess_profile times;
     struct tess_batch batch;
@@ -35,7 +37,7 @@ struct tess_progress {
 };
 
 /** Fills the batch (start[0], states, last) with the next rows of the jobs that have any left or
- *  are to end, at most TESS_BATCH_FRAMES frames of rows_a_frame rows in all, and lays it out. Where
+ *  are to end, at most batch_frames frames of rows_a_frame rows in all, and lays it out. Where
  *  the network needs whole clips, all rows of one job are the batch.
  *  stream_of(jobs, j) is job j's stream. Marks them as done. Returns the number of streams. */
 int tess_worker_next(struct tess_worker *worker,
