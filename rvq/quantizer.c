@@ -98,16 +98,33 @@ static const float *entry_of(const struct tess_quantizer *q, int k, uint16_t cod
     return q->books[k].entries + entry * (size_t)q->books[k].dim;
 }
 
-/* What the rows before left of one frame: slice [width], codes [K] to r [width]. */
-static void residual(const struct tess_quantizer *q,
-                     const struct tess_quantizer_row *row,
-                     const float *slice,
-                     const uint16_t *codes,
-                     float *r)
+/* Whether what row k sees is what row k - 1 saw, less one more entry: a residual goes on. */
+static int goes_on(const struct tess_quantizer_row *rows, int k)
+{
+    if (k == 0) return 0;
+    const struct tess_quantizer_row *row = &rows[k], *before = &rows[k - 1];
+    const int n = before->n_subtract;
+    return row->n_subtract == n + 1 && row->subtract[n] == k - 1 &&
+           !memcmp(row->subtract, before->subtract, (size_t)n) && row->from == before->from &&
+           row->width == before->width && row->keep_from == before->keep_from &&
+           row->keep_to == before->keep_to;
+}
+
+/* The slice of one frame as the row sees it, masked, to r [width]. */
+static void mask(const struct tess_quantizer_row *row, const float *slice, float *r)
 {
     for (int d = 0; d < row->width; d++)
         r[d] = d >= row->keep_from && d < row->keep_to ? slice[d] : 0;
-    for (int i = 0; i < row->n_subtract; i++) {
+}
+
+/* r [width] less the entries of `subtract` from the first-th on, of one frame's codes [K]. */
+static void subtract(const struct tess_quantizer *q,
+                     const struct tess_quantizer_row *row,
+                     int first,
+                     const uint16_t *codes,
+                     float *r)
+{
+    for (int i = first; i < row->n_subtract; i++) {
         int k = row->subtract[i];
         const float *entry = entry_of(q, k, codes[k]);
         for (int d = 0; d < row->width; d++)
@@ -129,9 +146,12 @@ void tess_quantizer_encode(const struct tess_quantizer *q,
         const float *z = latent + row->from;
         int stride = q->latent_width;
         if (!reads_latent(row)) {
-            for (size_t t = 0; t < (size_t)n_frames; t++)
-                residual(q, row, z + t * width, codes + t * columns,
-                         scratch + t * (size_t)row->width);
+            const int more = goes_on(q->rows, k) && !reads_latent(row - 1);
+            for (size_t t = 0; t < (size_t)n_frames; t++) {
+                float *r = scratch + t * (size_t)row->width;
+                if (!more) mask(row, z + t * width, r);
+                subtract(q, row, more ? row->n_subtract - 1 : 0, codes + t * columns, r);
+            }
             z = scratch;
             stride = row->width;
         }
