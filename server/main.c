@@ -129,9 +129,12 @@ static void close_handle(uv_handle_t *handle, void *ctx)
     if (!uv_is_closing(handle)) uv_close(handle, NULL);
 }
 
-/* Sessions first: their streams give the lanes back, then the workers can end. */
+/* Sessions first: their streams give the lanes back, then the workers can end. Signals come too late. */
 static void finish(struct srv_server *server)
 {
+    sigset_t all;
+    sigfillset(&all);
+    pthread_sigmask(SIG_BLOCK, &all, NULL);
     for (struct srv_session *s = server->sessions, *next; s; s = next) {
         next = s->next;
         srv_session_break(s, SRV_NO_DROP, "");

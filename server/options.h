@@ -33,6 +33,8 @@ enum { SRV_MAX_MODELS = 16 };
     X(NUMBER, max_streams, "max-streams", "256", 1, 65536, "N", "streams open at once")            \
     X(NUMBER, max_client_streams, "max-client-streams", "64", 1, 65535, "N",                       \
       "streams open at once on one connection")                                                    \
+    X(NUMBER, max_load, "max-load", "70", 1, 1000000, "PERCENT",                                   \
+      "share of the workers' time that live streams may need, as measured")                        \
     X(NUMBER, max_message, "max-message", "65536", 1024, 65536, "BYTES", "size of one message")    \
     X(NUMBER, input_ms, "input-ahead", "2000", 1000, 60000, "MS",                                  \
       "sound that a stream may be ahead of its computation")                                       \

@@ -156,8 +156,9 @@ static int admit(const struct srv_session *s, const struct srv_open *open, struc
     } else if (server->n_streams >= server->options.max_streams)
         text = "too many streams (--max-streams)";
     else if (!c->bulk &&
-             !srv_scheduler_admits(server->scheduler, c->model, open->encode, open->decode))
-        text = "one stream more would delay the others";
+             100 * srv_scheduler_load(server->scheduler, c->model, open->encode, open->decode) >
+                 (double)server->options.max_load)
+        text = "one stream more would delay the others (--max-load)";
     if (!text) return 0;
     strcpy(why->text, text);
     return error;

@@ -4,11 +4,11 @@
  * shared but the models, which are immutable. A lane in a heap or a batch is nobody else's. */
 #include "server/scheduler.h"
 
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum {
-    MAX_LOAD_PERCENT = 70,
     CALIBRATION_RUNS = 3,
     MEASURED_FRAMES = 8, /* smaller batches say little of what a frame costs under load */
 };
@@ -210,6 +210,9 @@ static void work(void *arg)
 {
     struct worker *w = arg;
     struct srv_scheduler *s = w->scheduler;
+    sigset_t all;
+    sigfillset(&all);
+    pthread_sigmask(SIG_BLOCK, &all, NULL); /* signals are the loop's */
     uv_mutex_lock(&s->lock);
     for (int n; (n = take_batch(w)) > 0;) {
         uv_mutex_unlock(&s->lock);
@@ -253,25 +256,21 @@ bool srv_scheduler_cancel(struct srv_scheduler *s, struct srv_lane *lane)
     return waiting;
 }
 
-/* The seconds of frames that all live lanes need in a second. */
-static double load(const struct srv_scheduler *s)
-{
-    double sum = 0;
-    for (int m = 0; m < s->models->n; m++)
-        for (int d = 0; d < SRV_N_DIRECTIONS; d++)
-            sum +=
-                s->n_live[m][d] * srv_frame_rate(&s->models->item[m].info) * s->frame_seconds[m][d];
-    return sum;
-}
-
-bool srv_scheduler_admits(const struct srv_scheduler *s,
+double srv_scheduler_load(const struct srv_scheduler *s,
                           const struct srv_model *model,
                           bool encode,
                           bool decode)
 {
-    const double *cost = s->frame_seconds[model - s->models->item];
-    double one = (encode ? cost[SRV_ENCODE] : 0) + (decode ? cost[SRV_DECODE] : 0);
-    return load(s) + srv_frame_rate(&model->info) * one <= s->n_workers * MAX_LOAD_PERCENT / 100.0;
+    double seconds = 0; /* of computing in a second */
+    for (int m = 0; m < s->models->n; m++) {
+        const struct srv_model *one = &s->models->item[m];
+        double rate = srv_frame_rate(&one->info);
+        const double *cost = s->frame_seconds[m];
+        const int *n = s->n_live[m];
+        seconds += rate * (cost[SRV_ENCODE] * (n[SRV_ENCODE] + (one == model && encode)) +
+                           cost[SRV_DECODE] * (n[SRV_DECODE] + (one == model && decode)));
+    }
+    return seconds / s->n_workers;
 }
 
 int srv_scheduler_join(struct srv_scheduler *s, const struct srv_lane_config *c)

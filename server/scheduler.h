@@ -40,15 +40,15 @@ void srv_scheduler_put(struct srv_scheduler *scheduler, struct srv_lane *lane);
  *  it will come back through `done`. */
 bool srv_scheduler_cancel(struct srv_scheduler *scheduler, struct srv_lane *lane);
 
-/** Would one more live stream (of the lanes said) leave every other its deadlines? From the measured
- *  cost of frames: true while all live lanes together need at most 0.7 of the workers' time. */
-bool srv_scheduler_admits(const struct srv_scheduler *scheduler,
+/** The share of the workers' time that all live lanes need, and one more stream of the lanes said
+ *  with them: 1 is all of it. From the measured cost of a frame. */
+double srv_scheduler_load(const struct srv_scheduler *scheduler,
                           const struct srv_model *model,
                           bool encode,
                           bool decode);
 
 /** Lanes come and go: join before the first put (it makes room; NOMEM), leave when the lane is the
- *  loop's for good. Live ones count for srv_scheduler_admits. */
+ *  loop's for good. Live ones count as load. */
 int srv_scheduler_join(struct srv_scheduler *scheduler, const struct srv_lane_config *config);
 void srv_scheduler_leave(struct srv_scheduler *scheduler, const struct srv_lane_config *config);
 

@@ -35,13 +35,13 @@ def encode(pcm, *options):
 
 
 class Reference:
-    """Three seconds of speech, and what the command makes of them."""
+    """120 hops of speech, and what the command makes of them."""
 
     def __init__(self):
         with tempfile.TemporaryDirectory() as folder:
             tess = os.path.join(folder, "x.tess")
             tessera("encode", "-q", SPEECH, tess)
-            self.pcm = tessera("decode", "-q", "--raw", tess, "-")[:2 * 3 * RATE]
+            self.pcm = tessera("decode", "-q", "--raw", tess, "-")[:2 * 120 * HOP]
         self.raw = "--raw-rate", str(RATE), "--raw-chan", "1"
         self.codes = encode(self.pcm, *self.raw)
         self.half = encode(self.pcm, *self.raw, "--codebooks", "2")
@@ -208,7 +208,7 @@ class Equality(WithDaemon):
     def test_many_streams(self):
         """Both directions, several rates, pieces interleaved at random, streams that come and go."""
         source = random.Random(6)
-        for round_ in range(3):
+        for _ in range(2):
             streams = [self.client.open(2 + i, direction="decode" if i % 3 == 2 else "encode",
                                         codebooks=2 if i % 3 == 1 else 4) for i in range(12)]
             inputs = [reference.codes if i % 3 == 2 else reference.pcm for i in range(12)]
@@ -293,8 +293,8 @@ class Flow(WithDaemon):
         """The credit is two seconds of input, and comes back as it is used up."""
         stream = self.client.open(1, direction="encode")
         self.assertEqual(stream.opened["credit"], 2 * 2 * RATE)
-        sent = len(reference.pcm)
-        stream.pcm(reference.pcm)
+        sent = 2 * len(reference.pcm)
+        stream.pcm(2 * reference.pcm)
         stream.flush(1)
         # At most a quarter of the window is not yet given back.
         self.assertLessEqual(stream.opened["credit"] - stream.credit, stream.opened["credit"] // 4)
@@ -303,10 +303,12 @@ class Flow(WithDaemon):
     def test_no_credit_no_harm(self):
         """A client that ignores credit is slowed down, not refused, and loses nothing."""
         stream = self.client.open(1, direction="encode")
-        for at in range(0, len(reference.pcm), 48000):
-            stream.send(PCM, reference.pcm[at:at + 48000])
+        for _ in range(6):
+            stream.send(PCM, reference.pcm[:len(reference.pcm) // 2])
+            stream.send(PCM, reference.pcm[len(reference.pcm) // 2:])
         stream.end()
-        self.assertEqual(stream.finish().codes, reference.codes)
+        self.assertEqual(stream.finish().stats["encode"]["samples"], 6 * 120 * HOP)
+        self.assertEqual(stream.codes[:len(reference.codes)], reference.codes)
 
     def test_client_credit(self):
         stream = self.client.open(1, direction="decode", credit=1000)
@@ -350,9 +352,7 @@ class Flow(WithDaemon):
             self.assertEqual(out[:40 * HOP - delay], plain[:40 * HOP - delay])
             silent = out[45 * HOP - delay:(40 + n_lost) * HOP - delay]
             self.assertTrue(all(v == 0 for v in silent))
-            gone = out[40 * HOP - delay:]
-            self.assertLess(max(map(abs, gone)), 32768)
-            # The last frame back is one that only full gain gives: speech, not silence.
+                # The last frame back is one that only full gain gives: speech, not silence.
             self.assertGreater(max(map(abs, out[-10 * HOP:])), 100)
         self.assertTrue(all(v == 0 for v in self.lost(0, 10, 0)))
 
