@@ -1,13 +1,14 @@
 # The short way in: each target installs what is missing and builds with CMake into build/.
 #   make run        encode and decode a minute of speech        make test    every test
 #   make install    [PREFIX=/usr/local] [DESTDIR=]               make bench   how fast it is here
+#   make bench-families   the published families beside PyTorch, which must be installed
 PREFIX ?= /usr/local
 JOBS   ?= $(shell nproc)
 speech := tests/data/speech.flac
 tokens := build/demo/speech.tess
 sound  := build/demo/speech.wav
 
-.PHONY: all packages run test bench install clean
+.PHONY: all packages run test bench bench-families install clean
 .NOTPARALLEL:
 MAKEFLAGS += --no-print-directory
 
@@ -32,6 +33,10 @@ test: all
 
 bench: all
 	build/bin/tessera bench
+
+bench-families: all
+	python3 -B tests/families/make_models.py build/families
+	python3 -B tests/bench_families.py build build/families
 
 install: all
 	cmake --install build --prefix $(PREFIX)

@@ -11,7 +11,7 @@ SYNTHESIS = [0.7884856164055829, 0.41809227322161724, -0.0406894176091641,
              -0.06453888262869706, 0.0]  # fmt: skip
 
 
-def _filters():
+def filters():
     """h0, h1, g0, g1, ten taps each, as the published buffers hold them."""
     low, high = ([*half[:0:-1], *half] for half in (ANALYSIS, SYNTHESIS))
     alternating = [(-1) ** k for k in range(9)]
@@ -56,7 +56,7 @@ def _model():
     first, *_, last = config["widths"]
     channels, bands = config["channels"], config["channels"] << config["levels"]
     rows = []
-    for name, taps in _filters().items():
+    for name, taps in filters().items():
         rows += constant(trunk + name, [[taps]])
     rows += conv("encoder.in", f"{trunk}encoder.0", latent, bands, 1)
     rows += conv("decoder.in", f"{trunk}decoder.1.conv1", first, latent, kernel, normed=True)
