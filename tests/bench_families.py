@@ -3,9 +3,10 @@
 
 Usage: bench_families.py BUILD FOLDER [NAME...]      FOLDER as make_models.py fills it
 
-Needs torch and safetensors: tests/torch_families.py runs the same networks from the same files. Each
-side is a process of its own, one after the other; times are of the processor, the best of two.
-Before it counts, a network of PyTorch must give the golden audio.
+Needs torch and safetensors: tests/torch_families.py runs the same networks from the same files. A side
+is a process of its own, one after the other, begun by one that is small, since a process inherits the
+peak of its parent's memory; times are of the processor, the best of two. Before it counts, a network of
+PyTorch must give the golden audio.
 """
 
 import argparse
@@ -47,6 +48,13 @@ def check(net, name):
     same = (codes == golden["speech.codes"]).float().mean().item()
     if off > golden["speech.audio.limit"].item() or same < 0.99:
         sys.exit(f"{name}: PyTorch's audio is {off:.2g} off, {same:.1%} of the codes are right")
+
+
+def search_flops(c):
+    """Of latents times codebook entries, a second of sound: encode_flops counts layers alone."""
+    width = c.get("entry_width") or c.get("group_width") or c["latent_width"]
+    entries = c.get("codebooks_default", 0) * c.get("entries", 0)
+    return 2 * entries * width * c["sample_rate"] / c["hop"]
 
 
 def rerun(net, codes, frames):
@@ -92,19 +100,9 @@ def measure_torch(path):
         times["decode_stream"] = seconds / took
     times["encode"] = seconds / best_of(lambda: net.encode(pcm, k), ROUNDS)
     times["decode"] = seconds / best_of(lambda: net.decode(codes), ROUNDS)
+    times["search_flops"] = search_flops(c)
     times["peak_kib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     print(json.dumps(times))
-
-
-def search_flops(path):
-    """Of latents times codebook entries, a second of sound: encode_flops counts layers alone."""
-    sys.path.insert(0, str(HERE))
-    from torch_families import config_of
-
-    c = config_of(path)
-    width = c.get("entry_width") or c.get("group_width") or c["latent_width"]
-    entries = c.get("codebooks_default", 0) * c.get("entries", 0)
-    return 2 * entries * width * c["sample_rate"] / c["hop"]
 
 
 def output(*command):
@@ -130,8 +128,8 @@ def main():
     if given.torch:
         return measure_torch(given.folder)
     peak = output(given.build / "bin/tessera", "bench", "--json")["peak_gflops"]
-    print(f"Times real time on one core, which does {peak:.0f} GFLOP/s at most: ours, PyTorch's, ours by")
-    print("PyTorch's, ours of the peak. Memory in MB at most: ours, PyTorch's, PyTorch's by ours.")
+    print(f"Times real time on one core, of {peak:.0f} GFLOP/s at most: ours, PyTorch's, ours by PyTorch's,")
+    print("ours of the peak. Memory in MB at most: ours, PyTorch's, PyTorch's by ours.")
     heads = ("encode", "decode", "encode, 80 ms", "decode, 80 ms")
     print(f"{'':30}" + "".join(f"{head:>24}" for head in heads) + f"{'memory':>18}")
     for name in given.names or sorted(path.stem for path in given.folder.glob("*.safetensors")):
@@ -142,7 +140,7 @@ def main():
             print(f"{name:30}  does not run")
             continue
         theirs = output(sys.executable, "-B", __file__, given.build, path, "--torch")
-        ours["encode_flops"] += search_flops(path)
+        ours["encode_flops"] += theirs["search_flops"]
         flops = {key: ours[key[:6] + "_flops"] for key in KEYS}
         row = "".join(column(ours[key], theirs[key], peak, flops[key]) for key in KEYS)
         memory = [side["peak_kib"] / 1000 for side in (ours, theirs)]
