@@ -1,6 +1,6 @@
 /* Lanes in, by deadline; the same lanes out, computed.
  *
- * Always holds: `lock` guards the heaps, the list of finished lanes and `stopping`, nothing else is
+ * Always holds: `lock` guards the heaps, the list of finished lanes and who sleeps, nothing else is
  * shared but the models, which are immutable. A lane in a heap or a batch is nobody else's. */
 #include "server/scheduler.h"
 
@@ -10,6 +10,7 @@
 
 enum {
     CALIBRATION_RUNS = 3,
+    GOOD_BATCH = 16,
     MEASURED_FRAMES = 8, /* smaller batches say little of what a frame costs under load */
 };
 
@@ -23,6 +24,8 @@ struct heap {
 struct worker {
     struct srv_scheduler *scheduler;
     uv_thread_t thread;
+    uv_cond_t wake;
+    bool asleep;
     struct tess_worker *codec[SRV_MAX_MODELS];
     struct srv_slot slot[SRV_BATCH_LANES];
     struct srv_lane *lane[SRV_BATCH_LANES];
@@ -34,9 +37,10 @@ struct worker {
 struct srv_scheduler {
     const struct srv_models *models;
     uv_mutex_t lock;
-    uv_cond_t ready;
     uv_async_t async; /* some lanes are done */
     struct heap heap[SRV_MAX_MODELS][SRV_N_DIRECTIONS];
+    int n_ready; /* lanes in all heaps */
+    int n_awake; /* workers */
     struct srv_lane *done, **done_end;
     bool stopping;
 
@@ -114,13 +118,35 @@ static struct heap *oldest_heap(struct srv_scheduler *s)
     return oldest;
 }
 
+/* Called with the lock: one worker more where there is work that those awake will not get to soon. A
+ * frame in company costs less than half of one alone, so few workers with full batches do more than
+ * many with a frame each; a sleeping worker is worth waking once a good batch waits for it. */
+static void wake_worker(struct srv_scheduler *s)
+{
+    if (s->n_awake == s->n_workers || s->n_ready < (s->n_awake > 0 ? GOOD_BATCH : 1)) return;
+    struct worker *w = s->worker;
+    while (!w->asleep)
+        w++;
+    w->asleep = false;
+    s->n_awake++;
+    uv_cond_signal(&w->wake);
+}
+
+static void sleep_worker(struct worker *w)
+{
+    w->asleep = true;
+    w->scheduler->n_awake--;
+    while (w->asleep)
+        uv_cond_wait(&w->wake, &w->scheduler->lock);
+}
+
 /* Called with the lock. Returns the number of lanes, 0 when the worker is to end. */
 static int take_batch(struct worker *w)
 {
     struct srv_scheduler *s = w->scheduler;
     struct heap *h;
     while (!s->stopping && (h = oldest_heap(s)) == NULL)
-        uv_cond_wait(&s->ready, &s->lock);
+        sleep_worker(w);
     if (s->stopping) return 0;
     int n = 0, n_frames = 0;
     while (h->n > 0 && n < SRV_BATCH_LANES &&
@@ -129,7 +155,8 @@ static int take_batch(struct worker *w)
         heap_remove(h, 0);
         n_frames += w->lane[n++]->turn.n_frames;
     }
-    if (oldest_heap(s)) uv_cond_signal(&s->ready); /* there is work for another */
+    s->n_ready -= n;
+    wake_worker(s);
     return n;
 }
 
@@ -243,8 +270,9 @@ void srv_scheduler_put(struct srv_scheduler *s, struct srv_lane *lane)
     struct heap *h = heap_of(s, lane);
     uv_mutex_lock(&s->lock);
     sift_up(h, h->n++, lane);
+    s->n_ready++;
+    wake_worker(s);
     uv_mutex_unlock(&s->lock);
-    uv_cond_signal(&s->ready);
 }
 
 bool srv_scheduler_cancel(struct srv_scheduler *s, struct srv_lane *lane)
@@ -252,6 +280,7 @@ bool srv_scheduler_cancel(struct srv_scheduler *s, struct srv_lane *lane)
     uv_mutex_lock(&s->lock);
     bool waiting = lane->place >= 0;
     if (waiting) heap_remove(heap_of(s, lane), lane->place);
+    s->n_ready -= waiting;
     uv_mutex_unlock(&s->lock);
     return waiting;
 }
@@ -314,6 +343,8 @@ void srv_scheduler_measured(struct srv_scheduler *s, const struct srv_lane *lane
 static int create_worker(struct srv_scheduler *s, struct worker *w)
 {
     w->scheduler = s;
+    if (uv_cond_init(&w->wake) != 0) return TESS_E_NOMEM;
+    s->n_workers++;
     size_t n_values = 0, n_samples = 0, n_codes = 0;
     for (int m = 0; m < s->models->n; m++) {
         const struct srv_model *model = &s->models->item[m];
@@ -345,6 +376,7 @@ static int create_worker(struct srv_scheduler *s, struct worker *w)
 
 static void destroy_worker(struct srv_scheduler *s, struct worker *w)
 {
+    uv_cond_destroy(&w->wake);
     for (int m = 0; m < s->models->n; m++)
         tess_worker_destroy(w->codec[m]);
     free(w->slot[0].wide[0]);
@@ -387,7 +419,6 @@ static int start_workers(struct srv_scheduler *s, int n_workers)
 {
     s->worker = calloc((size_t)n_workers, sizeof *s->worker);
     if (!s->worker) return TESS_E_NOMEM;
-    s->n_workers = n_workers;
     for (int i = 0; i < n_workers; i++) {
         int error = create_worker(s, &s->worker[i]);
         if (error) return error;
@@ -397,6 +428,7 @@ static int start_workers(struct srv_scheduler *s, int n_workers)
             int error = calibrate(s, m, (enum srv_direction)d);
             if (error) return error;
         }
+    s->n_awake = n_workers; /* each goes to sleep by itself */
     for (; s->n_started < n_workers; s->n_started++) {
         struct worker *w = &s->worker[s->n_started];
         if (uv_thread_create(&w->thread, work, w) != 0) return TESS_E_NOMEM;
@@ -419,8 +451,7 @@ int srv_scheduler_create(struct srv_scheduler **scheduler,
     s->tell = done;
     s->ctx = ctx;
     s->async.data = s;
-    if (uv_mutex_init(&s->lock) != 0 || uv_cond_init(&s->ready) != 0 ||
-        uv_async_init(loop, &s->async, on_done) != 0) {
+    if (uv_mutex_init(&s->lock) != 0 || uv_async_init(loop, &s->async, on_done) != 0) {
         free(s);
         return TESS_E_NOMEM;
     }
@@ -442,7 +473,10 @@ void srv_scheduler_destroy(struct srv_scheduler *s)
     if (!s) return;
     uv_mutex_lock(&s->lock);
     s->stopping = true;
-    uv_cond_broadcast(&s->ready);
+    for (int i = 0; i < s->n_started; i++) {
+        s->worker[i].asleep = false;
+        uv_cond_signal(&s->worker[i].wake);
+    }
     uv_mutex_unlock(&s->lock);
     for (int i = 0; i < s->n_started; i++)
         uv_thread_join(&s->worker[i].thread);
@@ -453,7 +487,6 @@ void srv_scheduler_destroy(struct srv_scheduler *s)
     for (int m = 0; m < SRV_MAX_MODELS; m++)
         for (int d = 0; d < SRV_N_DIRECTIONS; d++)
             free(s->heap[m][d].lane);
-    uv_cond_destroy(&s->ready);
     uv_mutex_destroy(&s->lock);
     uv_close((uv_handle_t *)&s->async, on_closed);
 }

@@ -61,7 +61,7 @@ static int decode(struct bench *b, size_t step)
 static void
 measure(struct bench *b, const char *name, int (*run)(struct bench *, size_t), size_t step)
 {
-    double best = INFINITY;
+    double best = HUGE_VAL;
     for (int i = 0; i < ROUNDS; i++) {
         const double before = cpu_seconds();
         const int err = run(b, step);
