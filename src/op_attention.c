@@ -20,7 +20,7 @@ static int plan_attention(struct tess_layer *layer, struct tess_why *why)
                               "row '%s': %d channels are no queries, keys and values of %d heads",
                               row->tensor, layer->in_channels, row->stride);
     layer->n_state = TESS_COUNTER + (size_t)(2 * row->kernel) * (size_t)layer->channels;
-    layer->n_scratch = (size_t)row->kernel + (size_t)layer->channels;
+    layer->n_scratch = (size_t)row->kernel + 2 * (size_t)layer->channels;
     return 0;
 }
 
@@ -35,6 +35,14 @@ static int load_attention(struct tess_layer *layer, struct tess_weights *weights
     return 0;
 }
 
+/* Of step t, in double and within a turn: after days a float would not tell one step from the next. */
+static void angles_at(const struct tess_layer *layer, int64_t t, float *angles, int n)
+{
+    static const double turn = 6.283185307179586477;
+    for (int j = 0; j < n; j++)
+        angles[j] = (float)fmod((double)t * (double)layer->weight[j], turn);
+}
+
 /* The ring's keys in the order of their places, not of time: a sum over them has an order that
  * depends on the step alone. */
 static void stream_attention(const struct tess_layer *layer,
@@ -47,13 +55,14 @@ static void stream_attention(const struct tess_layer *layer,
     const int context = layer->row.kernel, heads = layer->row.stride;
     const int dim = layer->channels / heads;
     float *state = batch->states[b] + layer->state, *ring = state + TESS_COUNTER;
-    float *query = scratch, *weights = scratch + width;
+    float *query = scratch, *angles = query + width, *weights = angles + width;
     for (size_t i = 0; i < (size_t)in.n; i++) {
         const float *q = in.rows + i * 3 * width;
         const int64_t t = tess_counter(state);
         float *place = ring + (size_t)(t % context) * 2 * width;
-        layer->ops->rotate(q, (float)t, layer->weight, heads, dim, query);
-        layer->ops->rotate(q + width, (float)t, layer->weight, heads, dim, place);
+        angles_at(layer, t, angles, dim / 2);
+        layer->ops->rotate(q, angles, heads, dim, query);
+        layer->ops->rotate(q + width, angles, heads, dim, place);
         memcpy(place + width, q + 2 * width, width * sizeof *place);
         layer->ops->attend(query, ring, ring + width, t < context ? (int)t + 1 : context,
                            2 * layer->channels, heads, dim, weights, out.rows + i * width);

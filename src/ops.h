@@ -47,9 +47,9 @@ struct tess_ops {
     void (*snake)(
         const float *x, const float *frequency, const float *gain, float *out, int channels);
 
-    /** Turns the pairs (2 j, 2 j + 1) of x [n_heads][dim] by the angle t rate[j], rate [dim / 2].
-     *  Source: RoFormer, arXiv:2104.09864, equation 34. */
-    void (*rotate)(const float *x, float t, const float *rate, int n_heads, int dim, float *out);
+    /** Turns the pairs (2 j, 2 j + 1) of x [n_heads][dim] by angle[j], angle [dim / 2], of at most
+     *  2^20. Source: RoFormer, arXiv:2104.09864, equation 34. */
+    void (*rotate)(const float *x, const float *angle, int n_heads, int dim, float *out);
 
     /** One query's attention: softmax(q k / sqrt dim) v for each head. q and out [n_heads][dim];
      *  keys and values [n_keys], `stride` floats apart; weights: n_keys floats of scratch. Products

@@ -117,12 +117,12 @@ snake(const float *x, const float *frequency, const float *gain, float *out, int
     }
 }
 
-static void rotate(const float *x, float t, const float *rate, int n_heads, int dim, float *out)
+static void rotate(const float *x, const float *angle, int n_heads, int dim, float *out)
 {
     for (int j = 0; j < dim / 2; j += TESS_LANES) {
         vf sine, cosine;
         float s[TESS_LANES], c[TESS_LANES];
-        vf_sincos(vf_set(t) * vf_load_n(rate + j, dim / 2 - j), &sine, &cosine);
+        vf_sincos(vf_load_n(angle + j, dim / 2 - j), &sine, &cosine);
         vf_store(s, sine);
         vf_store(c, cosine);
         for (int i = 0; i < TESS_LANES && j + i < dim / 2; i++)

@@ -89,14 +89,14 @@ snake(const float *x, const float *frequency, const float *gain, float *out, int
     }
 }
 
-static void rotate(const float *x, float t, const float *rate, int n_heads, int dim, float *out)
+static void rotate(const float *x, const float *angle, int n_heads, int dim, float *out)
 {
     for (int h = 0; h < n_heads; h++)
         for (int j = 0; j < dim / 2; j++) {
-            double angle = (double)(t * rate[j]); /* rounded, as the published network does */
             double a = (double)x[h * dim + 2 * j], b = (double)x[h * dim + 2 * j + 1];
-            out[h * dim + 2 * j] = (float)(a * cos(angle) - b * sin(angle));
-            out[h * dim + 2 * j + 1] = (float)(a * sin(angle) + b * cos(angle));
+            double c = cos((double)angle[j]), s = sin((double)angle[j]);
+            out[h * dim + 2 * j] = (float)(a * c - b * s);
+            out[h * dim + 2 * j + 1] = (float)(a * s + b * c);
         }
 }
 

@@ -309,24 +309,24 @@ static void test_elements(void **state)
  * sine's 1.25e-7 of its factor, at most 1, and they round twice. In place too. */
 static void rotate(const struct tess_ops *ops, int half)
 {
-    static const float steps[] = {0.0f, 1.0f, 250.0f, 100000.0f};
+    static const float sizes[] = {0.0f, 1.0f, 250.0f, 100000.0f};
     enum { HEADS = 3 };
     const int dim = 2 * half, n = HEADS * dim;
-    float *rate = random_floats(half, 1.0f, 11);
     float *got = floats(n), *scalar = floats(n), *want = floats(n);
-    for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
         float *x = random_floats(n, 1.0f, (uint64_t)half);
-        ops->rotate(x, steps[i], rate, HEADS, dim, got);
-        tess_ops(TESS_SCALAR)->rotate(x, steps[i], rate, HEADS, dim, scalar);
-        tess_ops_ref()->rotate(x, steps[i], rate, HEADS, dim, want);
+        float *angle = random_floats(half, sizes[i], 11);
+        ops->rotate(x, angle, HEADS, dim, got);
+        tess_ops(TESS_SCALAR)->rotate(x, angle, HEADS, dim, scalar);
+        tess_ops_ref()->rotate(x, angle, HEADS, dim, want);
         check_same(got, scalar, n);
         for (int j = 0; j < n; j++)
             is_near(got[j], want[j], 2 * 1.25e-7 + 2 * 0x1p-24);
-        ops->rotate(x, steps[i], rate, HEADS, dim, x);
+        ops->rotate(x, angle, HEADS, dim, x);
         check_same(x, scalar, n);
         free(x);
+        free(angle);
     }
-    free(rate);
     free(got);
     free(scalar);
     free(want);
