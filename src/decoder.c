@@ -1,6 +1,6 @@
 /* Codes of several streams in, samples out: latents are looked up, run through the decoder's graph as
  * one batch, and what belongs before the recording's start is dropped. */
-#include "src/worker.h"
+#include "src/segments.h"
 
 #include <string.h>
 
@@ -44,8 +44,26 @@ void tess_decoder_reset(struct tess_decoder *decoder)
 int64_t tess_decoder_samples(const struct tess_decoder *decoder, size_t n_frames)
 {
     const struct tess_stream *s = &decoder->stream;
+    if (s->segment) return tess_segments_samples(s, n_frames);
     uint64_t in = (s->n_in + n_frames) * (uint64_t)s->hop, held = (uint64_t)s->lag + s->n_out;
     return in > held ? (int64_t)(in - held) : 0;
+}
+
+int64_t tess_model_samples(const struct tess_model *model, int64_t n_frames)
+{
+    const struct tess_model_info *info = &model->info;
+    if (info->segment) return tess_segments_all_samples(info, n_frames);
+    int64_t n = n_frames * info->hop;
+    if (info->decode == TESS_WHOLE_CLIP) n -= info->encode_delay;
+    return n > 0 ? n : 0;
+}
+
+int64_t tess_decoder_bound(const struct tess_model *model, size_t n_frames)
+{
+    const struct tess_model_info *info = &model->info;
+    if (info->segment) /* a full one may wait */
+        return tess_segments_all_samples(info, (int64_t)n_frames + info->segment / info->hop);
+    return (int64_t)n_frames * info->hop + info->decode_delay;
 }
 
 static struct tess_stream *stream_of(void *jobs, int j)
@@ -60,17 +78,23 @@ static int check_codes(const struct tess_model *model, const uint16_t *codes, si
     return 0;
 }
 
+int tess_decoder_check(const struct tess_worker *w, const struct tess_decode_job *job)
+{
+    const struct tess_stream *s = &job->decoder->stream;
+    int err = tess_stream_check(s, w->model, TESS_DECODE);
+    if (err) return err;
+    if (job->n_frames > SIZE_MAX / 2 / sizeof(float) / (size_t)s->hop / (size_t)s->channels)
+        return TESS_E_ARGUMENT;
+    return check_codes(w->model, job->codes, job->n_frames * (size_t)s->codebooks);
+}
+
 /* Checks a job before anything of it is consumed; *progress is what it will run. */
 static int
 check_job(struct tess_worker *w, const struct tess_decode_job *job, struct tess_progress *progress)
 {
     struct tess_stream *s = &job->decoder->stream;
     *progress = (struct tess_progress){0};
-    int err = tess_stream_check(s, w->model, TESS_DECODE);
-    if (err) return err;
-    if (job->n_frames > SIZE_MAX / 2 / sizeof(float) / (size_t)s->hop / (size_t)s->channels)
-        return TESS_E_ARGUMENT;
-    err = check_codes(w->model, job->codes, job->n_frames * (size_t)s->codebooks);
+    int err = tess_decoder_check(w, job);
     if (err) return err;
     const int64_t frames = (int64_t)job->n_frames;
     int64_t samples =
@@ -97,15 +121,21 @@ static void look_up(struct tess_worker *w, const struct tess_decode_job *jobs)
     }
 }
 
+void tess_decoder_run(struct tess_worker *w)
+{
+    double seconds[2] = {0};
+    tess_graph_run(&w->model->decoder, &w->batch, w->team, w->scratch, w->profile ? seconds : NULL);
+    w->times.synthesis += seconds[0];
+    w->times.decoder += seconds[1];
+}
+
 static void run_batch(struct tess_worker *w, struct tess_decode_job *jobs)
 {
     const struct tess_graph *graph = &w->model->decoder;
-    double seconds[2] = {0}, before = tess_worker_clock(w);
+    double before = tess_worker_clock(w);
     look_up(w, jobs);
     w->times.lookup += tess_worker_clock(w) - before;
-    tess_graph_run(graph, &w->batch, w->team, w->scratch, w->profile ? seconds : NULL);
-    w->times.synthesis += seconds[0];
-    w->times.decoder += seconds[1];
+    tess_decoder_run(w);
     const int *start = w->start[graph->n_layers];
     const size_t channels = (size_t)graph->out_channels;
     for (int b = 0; b < w->batch.n_streams; b++) {
@@ -127,9 +157,8 @@ static void finish_job(const struct tess_decode_job *job)
     s->ended = job->end != 0;
 }
 
-int tess_decode(struct tess_worker *worker, struct tess_decode_job *jobs, int n_jobs)
+static int decode_frames(struct tess_worker *worker, struct tess_decode_job *jobs, int n_jobs)
 {
-    if (n_jobs < 0 || n_jobs > worker->max_streams) return TESS_E_ARGUMENT;
     int err = 0;
     for (int j = 0; j < n_jobs; j++) {
         jobs[j].n_samples = 0;
@@ -146,6 +175,13 @@ int tess_decode(struct tess_worker *worker, struct tess_decode_job *jobs, int n_
     for (int j = 0; j < n_jobs; j++)
         if (!jobs[j].error) finish_job(&jobs[j]);
     return err;
+}
+
+int tess_decode(struct tess_worker *worker, struct tess_decode_job *jobs, int n_jobs)
+{
+    if (n_jobs < 0 || n_jobs > worker->max_streams) return TESS_E_ARGUMENT;
+    return worker->model->info.segment ? tess_segments_decode(worker, jobs, n_jobs)
+                                       : decode_frames(worker, jobs, n_jobs);
 }
 
 static int64_t decode_one(struct tess_worker *worker, struct tess_decode_job job)

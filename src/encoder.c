@@ -1,6 +1,6 @@
 /* Samples of several streams in, codes out: hops are cut, run through the encoder's graph as one
  * batch, and quantized. What does not fill a hop waits in its stream. */
-#include "src/worker.h"
+#include "src/segments.h"
 
 #include <math.h>
 #include <string.h>
@@ -45,9 +45,18 @@ void tess_encoder_reset(struct tess_encoder *encoder)
 int64_t tess_encoder_frames(const struct tess_encoder *encoder, size_t n_samples)
 {
     const struct tess_stream *s = &encoder->stream;
+    if (s->segment) return tess_segments_frames(s, n_samples);
     uint64_t in = s->n_in + ((uint64_t)s->n_pending + n_samples) / (uint64_t)s->hop;
     uint64_t held = (uint64_t)s->lag + s->n_out;
     return in > held ? (int64_t)(in - held) : 0;
+}
+
+int64_t tess_encoder_bound(const struct tess_model *model, size_t n_samples)
+{
+    const struct tess_model_info *info = &model->info;
+    if (info->segment) return tess_segments_most_frames(info, n_samples);
+    int64_t n = (int64_t)n_samples > info->min_samples ? (int64_t)n_samples : info->min_samples;
+    return (n + info->encode_delay) / info->hop + 2; /* a hop begun before, one that is not full */
 }
 
 static struct tess_stream *stream_of(void *jobs, int j)
@@ -62,16 +71,23 @@ static int all_finite(const float *pcm, size_t n)
     return 1;
 }
 
+int tess_encoder_check(const struct tess_worker *w, const struct tess_encode_job *job)
+{
+    const struct tess_stream *s = &job->encoder->stream;
+    int err = tess_stream_check(s, w->model, TESS_ENCODE);
+    if (err) return err;
+    if (job->n_samples > SIZE_MAX / 2 / sizeof(float) / (size_t)s->channels) return TESS_E_ARGUMENT;
+    return all_finite(job->pcm, job->n_samples * (size_t)s->channels) ? 0 : TESS_E_NONFINITE;
+}
+
 /* Checks a job before anything of it is consumed; *progress is what it will run. */
 static int
 check_job(struct tess_worker *w, const struct tess_encode_job *job, struct tess_progress *progress)
 {
     struct tess_stream *s = &job->encoder->stream;
     *progress = (struct tess_progress){0};
-    int err = tess_stream_check(s, w->model, TESS_ENCODE);
+    int err = tess_encoder_check(w, job);
     if (err) return err;
-    if (job->n_samples > SIZE_MAX / 2 / sizeof(float) / (size_t)s->channels) return TESS_E_ARGUMENT;
-    if (!all_finite(job->pcm, job->n_samples * (size_t)s->channels)) return TESS_E_NONFINITE;
     const int64_t hop = s->hop, samples = s->n_pending + (int64_t)job->n_samples;
     int64_t rows = samples / hop * hop;
     if (job->end && samples > rows) rows = w->model->pad_last ? rows + hop : samples;
@@ -87,8 +103,7 @@ check_job(struct tess_worker *w, const struct tess_encode_job *job, struct tess_
     return 0;
 }
 
-/* Copies samples [from, from + n) of what is pending followed by the job's, zeros after the end. */
-static void copy_samples(const struct tess_encode_job *job, size_t from, size_t n, float *out)
+void tess_encoder_copy(const struct tess_encode_job *job, size_t from, size_t n, float *out)
 {
     struct tess_stream *s = &job->encoder->stream;
     const size_t channels = (size_t)s->channels, pending = (size_t)s->n_pending;
@@ -97,7 +112,7 @@ static void copy_samples(const struct tess_encode_job *job, size_t from, size_t 
     const size_t at = from + old - pending; /* in the job's samples, once old < n */
     if (old < n && at < job->n_samples)
         fresh = job->n_samples - at < n - old ? job->n_samples - at : n - old;
-    if (old) memcpy(out, tess_stream_pending(s) + from * channels, old * channels * sizeof *out);
+    if (old) memmove(out, tess_stream_pending(s) + from * channels, old * channels * sizeof *out);
     if (fresh)
         memcpy(out + old * channels, job->pcm + at * channels, fresh * channels * sizeof *out);
     memset(out + (old + fresh) * channels, 0, (n - old - fresh) * channels * sizeof *out);
@@ -110,8 +125,8 @@ static void gather(struct tess_worker *w, const struct tess_encode_job *jobs)
         const struct tess_encode_job *job = &jobs[w->jobs[b]];
         const size_t channels = (size_t)job->encoder->stream.channels,
                      n = (size_t)(start[b + 1] - start[b]);
-        copy_samples(job, (size_t)w->progress[w->jobs[b]].done - n, n,
-                     w->batch.slots[0] + (size_t)start[b] * channels);
+        tess_encoder_copy(job, (size_t)w->progress[w->jobs[b]].done - n, n,
+                          w->batch.slots[0] + (size_t)start[b] * channels);
     }
 }
 
@@ -145,10 +160,9 @@ static void quantize(void *ctx, struct tess_team *team, int thread, int n_thread
     }
 }
 
-static void run_batch(struct tess_worker *w, struct tess_encode_job *jobs)
+void tess_encoder_run(struct tess_worker *w, struct tess_encode_job *jobs)
 {
     double seconds[2] = {0};
-    gather(w, jobs);
     tess_graph_run(&w->model->encoder, &w->batch, w->team, w->scratch, w->profile ? seconds : NULL);
     double before = tess_worker_clock(w);
     const int *start = w->start[w->model->encoder.n_layers];
@@ -165,23 +179,17 @@ static void finish_job(const struct tess_encode_job *job, const struct tess_prog
 {
     struct tess_stream *s = &job->encoder->stream;
     float *pending = tess_stream_pending(s);
-    const size_t hop = (size_t)s->hop, channels = (size_t)s->channels;
+    const size_t hop = (size_t)s->hop;
     const size_t have = (size_t)s->n_pending + job->n_samples, used = (size_t)progress->total;
-    const size_t left = used < have ? have - used : 0;
-    const size_t kept = used ? 0 : (size_t)s->n_pending; /* still in their place */
-    if (left > kept)
-        memcpy(pending + kept * channels, job->pcm + (job->n_samples - (left - kept)) * channels,
-               (left - kept) * channels * sizeof *pending);
-    memset(pending + left * channels, 0, (hop - left) * channels * sizeof *pending);
-    s->n_pending = (int32_t)left;
+    tess_encoder_copy(job, used, hop, pending);
+    s->n_pending = used < have ? (int32_t)(have - used) : 0;
     s->n_in += (used + hop - 1) / hop;
     s->n_out += (uint64_t)job->n_frames;
     s->ended = job->end != 0;
 }
 
-int tess_encode(struct tess_worker *worker, struct tess_encode_job *jobs, int n_jobs)
+static int encode_hops(struct tess_worker *worker, struct tess_encode_job *jobs, int n_jobs)
 {
-    if (n_jobs < 0 || n_jobs > worker->max_streams) return TESS_E_ARGUMENT;
     int err = 0;
     for (int j = 0; j < n_jobs; j++) {
         jobs[j].n_frames = 0;
@@ -194,11 +202,20 @@ int tess_encode(struct tess_worker *worker, struct tess_encode_job *jobs, int n_
         worker->progress[j] = (struct tess_progress){0};
     }
     while (tess_worker_next(worker, &worker->model->encoder, worker->model->info.hop, stream_of,
-                            jobs, n_jobs))
-        run_batch(worker, jobs);
+                            jobs, n_jobs)) {
+        gather(worker, jobs);
+        tess_encoder_run(worker, jobs);
+    }
     for (int j = 0; j < n_jobs; j++)
         if (!jobs[j].error) finish_job(&jobs[j], &worker->progress[j]);
     return err;
+}
+
+int tess_encode(struct tess_worker *worker, struct tess_encode_job *jobs, int n_jobs)
+{
+    if (n_jobs < 0 || n_jobs > worker->max_streams) return TESS_E_ARGUMENT;
+    return worker->model->info.segment ? tess_segments_encode(worker, jobs, n_jobs)
+                                       : encode_hops(worker, jobs, n_jobs);
 }
 
 static int64_t encode_one(struct tess_worker *worker, struct tess_encode_job job)

@@ -16,7 +16,8 @@ struct tess_blueprint {
     int drops_partial; /* and give no frame for it */
     int min_samples;   /* whole hops: a shorter clip is filled with zeros up to these */
     int max_seconds;   /* of a clip, where a network needs all of it at once */
-    char option[32];   /* as in struct tess_model_info */
+    int segment, segment_stride; /* as in struct tess_model_info */
+    char option[32];             /* likewise */
     int option_max;
     struct tess_rows encoder; /* samples [hop][channels] a frame to the latent */
     struct tess_rows decoder; /* the latent to samples */

@@ -1,5 +1,5 @@
-/* EnCodec at 24 kHz, AcademiCodec's Encodec and SoundStream: a SEANet on either side of residual
- * codebooks of the whole latent. Sources: arXiv:2210.13438, arXiv:2107.03312; AcademiCodec's nets
+/* EnCodec, AcademiCodec's Encodec and SoundStream: a SEANet on either side of residual codebooks of the
+ * whole latent, at 48 kHz in segments. Sources: arXiv:2210.13438, arXiv:2107.03312; AcademiCodec's nets
  * are the same classes with other strides. */
 #include "rvq/tables.h"
 #include "src/seanet.h"
@@ -7,18 +7,17 @@
 extern const struct tess_family tess_family_encodec, tess_family_academicodec,
     tess_family_soundstream;
 
+enum { MAX_SEGMENT = 1 << 20 }; /* samples */
+
 static int
 describe(const struct tess_config *config, struct tess_blueprint *b, struct tess_why *why)
 {
     struct tess_seanet net;
-    int unused, err = tess_family_read_rates(config, b, why);
-    if (!err) err = tess_seanet_read(config, &net, why);
-    /* EnCodec at 48 kHz, whose segments and scales this version does not run */
-    if (!err) err = tess_config_int(config, "group_norm", 0, 0, &unused, why);
-    if (!err) err = tess_config_int(config, "segment", 0, 0, &unused, why);
-    if (!err) err = tess_config_int(config, "segment_stride", 0, 0, &unused, why);
+    int err = tess_seanet_read(config, b, &net, why);
+    if (!err) err = tess_config_int(config, "segment", 0, MAX_SEGMENT, &b->segment, why);
+    if (!err)
+        err = tess_config_int(config, "segment_stride", 0, MAX_SEGMENT, &b->segment_stride, why);
     if (err) return err;
-    net.channels = b->channels;
     b->latent_width = net.latent_width;
     if (tess_tables_rvq(b->quantizer, b->n_codebooks, net.latent_width, "quantizer.%d") < 0)
         return tess_base_fail(why, TESS_E_MODEL, "config: too many codebooks");

@@ -84,7 +84,6 @@ describe(const struct tess_config *config, struct tess_blueprint *b, struct tess
 {
     struct tess_seanet net;
     struct widths w;
-    int unused;
     const struct tess_key keys[] = {
         {"decoder_width",  1, 4096,  &w.width       },
         {"expansion",      1, 16384, &w.expansion   },
@@ -92,10 +91,8 @@ describe(const struct tess_config *config, struct tess_blueprint *b, struct tess
         {"decoder_kernel", 1, 31,    &w.kernel      },
         {"bandwidths",     1, 64,    &w.n_bandwidths},
         {"n_fft",          4, 8192,  &w.n_fft       },
-        {"group_norm",     0, 0,     &unused        },
     };
-    int err = tess_family_read_rates(config, b, why);
-    if (!err) err = tess_seanet_read(config, &net, why);
+    int err = tess_seanet_read(config, b, &net, why);
     if (!err) err = tess_config_keys(config, keys, sizeof keys / sizeof *keys, why);
     if (err) return err;
     if (w.n_fft % b->hop || w.n_fft / b->hop < 3)
@@ -106,7 +103,6 @@ describe(const struct tess_config *config, struct tess_blueprint *b, struct tess
     if (tess_tables_mcrvq(b->quantizer, n_masks, b->n_codebooks, net.latent_width, "quantizer.%d") <
         0)
         return tess_base_fail(why, TESS_E_MODEL, "config: too many codebooks");
-    net.channels = b->channels;
     b->latent_width = net.latent_width;
     b->option_max = w.n_bandwidths - 1;
     snprintf(b->option, sizeof b->option, "bandwidth_id");

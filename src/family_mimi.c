@@ -109,7 +109,6 @@ describe(const struct tess_config *config, struct tess_blueprint *b, struct tess
 {
     struct tess_seanet net;
     struct widths w;
-    int unused;
     const struct tess_key keys[] = {
         {"transformer_layers",    0, 32,      &w.layers       },
         {"transformer_heads",     1, 64,      &w.heads        },
@@ -118,15 +117,12 @@ describe(const struct tess_config *config, struct tess_blueprint *b, struct tess
         {"rotary_period",         2, 1000000, &w.rotary_period},
         {"downsample",            1, 16,      &w.downsample   },
         {"entry_width",           1, 4096,    &w.entry_width  },
-        {"group_norm",            0, 0,       &unused         },
     };
-    int err = tess_family_read_rates(config, b, why);
-    if (!err) err = tess_seanet_read(config, &net, why);
+    int err = tess_seanet_read(config, b, &net, why);
     if (!err) err = tess_config_keys(config, keys, sizeof keys / sizeof *keys, why);
     if (err) return err;
     if (b->n_codebooks < 2 || quantizer(b->quantizer, b->n_codebooks, w.entry_width) < 0)
         return tess_base_fail(why, TESS_E_MODEL, "config: codebooks is %d", b->n_codebooks);
-    net.channels = b->channels;
     b->latent_width = 2 * w.entry_width;
     b->pad_last = 1;
     encoder(&b->encoder, &net, &w);

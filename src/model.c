@@ -1,5 +1,5 @@
 /* A model file in, a family's tables filled with its weights out. */
-#include "src/model.h"
+#include "src/segments.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -102,6 +102,22 @@ check_ends(const struct tess_model *model, const struct tess_blueprint *b, struc
         e->out_steps, e->out_channels, b->latent_width, d->out_steps, d->out_channels, b->hop);
 }
 
+static int
+check_clips(const struct tess_model *model, const struct tess_blueprint *b, struct tess_why *why)
+{
+    if (b->segment) return tess_segments_check(b, why);
+    if (!(model->encoder.whole || model->decoder.whole) || b->max_seconds) return 0;
+    return tess_base_fail(why, TESS_E_MODEL,
+                          "the networks need a whole clip, which in this family has no bounds");
+}
+
+static enum tess_capability capability(const struct tess_graph *graph,
+                                       const struct tess_blueprint *b)
+{
+    if (graph->whole && !b->segment) return TESS_WHOLE_CLIP;
+    return graph->lag || b->segment ? TESS_DELAYED : TESS_LIVE;
+}
+
 static void fill_info(struct tess_model *model,
                       const struct tess_blueprint *b,
                       const struct tess_weights *weights)
@@ -120,16 +136,14 @@ static void fill_info(struct tess_model *model,
     info->codebooks_legal = b->codebooks_legal;
     info->entries = b->n_entries;
     info->code_min = model->quantizer.code_min;
-    info->encode = model->encoder.whole ? TESS_WHOLE_CLIP
-                   : model->encoder.lag ? TESS_DELAYED
-                                        : TESS_LIVE;
-    info->decode = model->decoder.whole ? TESS_WHOLE_CLIP
-                   : model->decoder.lag ? TESS_DELAYED
-                                        : TESS_LIVE;
-    info->encode_delay = model->encoder.lag * b->hop;
-    info->decode_delay = model->decoder.lag;
+    info->encode = capability(&model->encoder, b);
+    info->decode = capability(&model->decoder, b);
+    info->encode_delay = b->segment ? b->segment - b->hop : model->encoder.lag * b->hop;
+    info->decode_delay = b->segment ? 2 * b->segment - b->segment_stride : model->decoder.lag;
     info->min_samples = b->min_samples;
     info->max_samples = (int64_t)b->max_seconds * b->sample_rate / b->hop * b->hop;
+    info->segment = b->segment;
+    info->segment_stride = b->segment_stride;
     snprintf(info->option, sizeof info->option, "%s", b->option);
     info->option_max = b->option_max;
     info->drops_partial = b->drops_partial;
@@ -154,6 +168,7 @@ static int load(struct tess_model *model, struct tess_weights *weights)
     if (!err) err = tess_graph_create(&model->decoder, &b->decoder, b->latent_width, 1, weights);
     if (!err) err = tess_weights_finish(weights);
     if (!err) err = check_ends(model, b, weights->why);
+    if (!err) err = check_clips(model, b, weights->why);
     if (!err) fill_info(model, b, weights);
     tess_base_free(weights->allocator, b);
     return err;

@@ -1,4 +1,4 @@
-/* Operators that see a clip from end to end: wavelets, for which it is a circle, and padding. */
+/* Operators that see a clip from end to end: wavelets, for which it is a circle; padding and trimming. */
 #include "dsp/wavelet.h"
 #include "src/operators.h"
 
@@ -86,7 +86,27 @@ const struct tess_operator_kind tess_op_unwavelet = {
     .part = unwavelet_part,
 };
 
-/* ---- padding --------------------------------------------------------------------------------- */
+/* ---- padding and trimming -------------------------------------------------------------------- */
+
+/* Output rows from..to are the input rows `later` of them; zeros where there are none. */
+static void shift(const struct tess_layer *layer,
+                  const struct tess_batch *batch,
+                  int b,
+                  int from,
+                  int to,
+                  int later)
+{
+    const struct tess_span in = tess_input(layer, batch, b), out = tess_output(layer, batch, b);
+    const size_t width = (size_t)layer->channels;
+    for (int t = from; t < to; t++) {
+        const int at = t + later;
+        float *row = out.rows + (size_t)t * width;
+        if (at >= 0 && at < in.n)
+            memcpy(row, in.rows + (size_t)at * width, width * sizeof *row);
+        else
+            memset(row, 0, width * sizeof *row);
+    }
+}
 
 /* What is added counts as lag, for which slots have room. */
 static int plan_pad(struct tess_layer *layer, struct tess_why *why)
@@ -113,16 +133,7 @@ static void pad_part(const struct tess_layer *layer,
                      float *scratch)
 {
     (void)scratch;
-    const struct tess_span in = tess_input(layer, batch, b), out = tess_output(layer, batch, b);
-    const size_t width = (size_t)layer->channels;
-    for (int t = from; t < to; t++) {
-        const int at = t - layer->row.kernel;
-        float *row = out.rows + (size_t)t * width;
-        if (at >= 0 && at < in.n)
-            memcpy(row, in.rows + (size_t)at * width, width * sizeof *row);
-        else
-            memset(row, 0, width * sizeof *row);
-    }
+    shift(layer, batch, b, from, to, -layer->row.kernel);
 }
 
 const struct tess_operator_kind tess_op_pad = {
@@ -130,4 +141,43 @@ const struct tess_operator_kind tess_op_pad = {
     .plan = plan_pad,
     .count = count_pad,
     .part = pad_part,
+};
+
+static int plan_trim(struct tess_layer *layer, struct tess_why *why)
+{
+    const int trimmed = layer->row.kernel + layer->row.right;
+    int err = tess_plan_apart(layer, why);
+    if (!err) err = tess_plan_same(layer, why);
+    if (err) return err;
+    if (layer->lag < trimmed)
+        return tess_base_fail(why, TESS_E_MODEL, "row '%s' trims %d steps of %d", layer->row.tensor,
+                              trimmed, layer->lag);
+    layer->lag -= trimmed;
+    layer->whole = 1;
+    return 0;
+}
+
+static int64_t count_trim(const struct tess_layer *layer, const float *state, int64_t n, int last)
+{
+    (void)state, (void)last;
+    const int64_t left = n - layer->row.kernel - layer->row.right;
+    return left > 0 ? left : 0;
+}
+
+static void trim_part(const struct tess_layer *layer,
+                      const struct tess_batch *batch,
+                      int b,
+                      int from,
+                      int to,
+                      float *scratch)
+{
+    (void)scratch;
+    shift(layer, batch, b, from, to, layer->row.kernel);
+}
+
+const struct tess_operator_kind tess_op_trim = {
+    .name = "TRIM",
+    .plan = plan_trim,
+    .count = count_trim,
+    .part = trim_part,
 };

@@ -10,9 +10,15 @@ static int taps(const struct tess_row *row)
     return (row->kernel + row->stride - 1) / row->stride;
 }
 
+/* Steps by which the untrimmed result is longer than s T. */
+static int surplus(const struct tess_row *row)
+{
+    return row->kernel - row->stride;
+}
+
 static int trimmed_left(const struct tess_row *row)
 {
-    return row->kernel - row->stride - row->right;
+    return row->fill ? 0 : surplus(row) - row->right;
 }
 
 static int plan_upconv(struct tess_layer *layer, struct tess_why *why)
@@ -20,13 +26,13 @@ static int plan_upconv(struct tess_layer *layer, struct tess_why *why)
     const struct tess_row *row = &layer->row;
     int err = tess_plan_apart(layer, why);
     if (err) return err;
-    if (trimmed_left(row) < 0)
+    if (surplus(row) < 0 || trimmed_left(row) < 0)
         return tess_base_fail(why, TESS_E_MODEL,
                               "row '%s': a kernel of %d cannot be trimmed to a stride of %d",
                               row->tensor, row->kernel, row->stride);
     layer->channels = row->channels;
     layer->steps = layer->in_steps * row->stride;
-    layer->lag = layer->in_lag * row->stride + trimmed_left(row);
+    layer->lag = layer->in_lag * row->stride + (row->fill ? surplus(row) : trimmed_left(row));
     layer->history = taps(row) - 1;
     layer->n_state = tess_source_size(layer);
     layer->n_scratch = (size_t)(TESS_GATHERED_ROWS + taps(row)) * (size_t)layer->in_channels +
@@ -78,6 +84,7 @@ done:
 static int64_t complete_outputs(const struct tess_row *row, int64_t n, int last)
 {
     int64_t all = n * row->stride;
+    if (last && row->fill) return n ? all + surplus(row) : 0;
     if (last && row->padding != TESS_PAD_NONE) return all;
     return all < trimmed_left(row) ? 0 : all - trimmed_left(row);
 }

@@ -30,6 +30,7 @@ const struct tess_operator_kind *const tess_operators[TESS_N_OPERATORS] = {
     [TESS_OP_WAVELET] = &tess_op_wavelet,
     [TESS_OP_UNWAVELET] = &tess_op_unwavelet,
     [TESS_OP_PAD] = &tess_op_pad,
+    [TESS_OP_TRIM] = &tess_op_trim,
 };
 
 void tess_layer_release(struct tess_layer *layer, const struct tess_allocator *allocator)

@@ -152,6 +152,7 @@ extern const struct tess_operator_kind tess_op_leaky_relu, tess_op_tanh, tess_op
 extern const struct tess_operator_kind tess_op_clamp, tess_op_snake;
 extern const struct tess_operator_kind tess_op_add, tess_op_scaled_add;
 extern const struct tess_operator_kind tess_op_lstm, tess_op_attention;
-extern const struct tess_operator_kind tess_op_wavelet, tess_op_unwavelet, tess_op_pad;
+extern const struct tess_operator_kind tess_op_wavelet, tess_op_unwavelet, tess_op_pad,
+    tess_op_trim;
 
 #endif

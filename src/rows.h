@@ -14,7 +14,7 @@
  *  CONV         convolution; weight [C][k][C_in], bias [C] unless `plain`; k = 1 is a linear layer,
  *               weight [C][C_in]
  *  UPCONV       transposed convolution, s T steps; weight [k][C][C_in], bias [C]; of the result k - s
- *               steps are trimmed, `right` of them at the end
+ *               steps are trimmed, `right` of them at the end; `fill`: none is
  *  DEPTHWISE    convolution of each channel by itself; weight [k][C], bias [C]
  *  UPDEPTH      transposed convolution of each channel by itself, s T steps; weight [k][C]; k - s
  *               steps are trimmed at the end
@@ -40,7 +40,8 @@
  *  WAVELET      channel c to its low band 2 c and its high band 2 c + 1, T / 2 steps; the clip is
  *               a circle
  *  UNWAVELET    and back
- *  PAD          k zero steps before the clip and k after it */
+ *  PAD          k zero steps before the clip and k after it
+ *  TRIM         the clip without its first k steps and its last `right` */
 #define TESS_OPERATORS(X)                                                                          \
     X(STFT)                                                                                        \
     X(LOG_PHASE)                                                                                   \
@@ -67,7 +68,8 @@
     X(ISTFT)                                                                                       \
     X(WAVELET)                                                                                     \
     X(UNWAVELET)                                                                                   \
-    X(PAD)
+    X(PAD)                                                                                         \
+    X(TRIM)
 
 enum tess_operator {
 #define TESS_OPERATOR_ENUM(name) TESS_OP_##name,
@@ -95,7 +97,7 @@ struct tess_row {
     int kernel, stride, dilation;
     int right; /* steps after the last hop that a window reaches: look-ahead. The window's other
                   (k - 1) d + 1 - s - right steps lie before the hop */
-    int fill;  /* a last stride that is not full gives a step, padded, instead of none */
+    int fill;  /* CONV: a last stride that is not full gives a step, padded, instead of none */
     enum tess_padding padding;
     int plain; /* without bias */
     float value;

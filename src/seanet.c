@@ -33,27 +33,42 @@ static int free_slot(int trunk, int other)
     return slot;
 }
 
+/* The row and, in a net that has them, the norm of what it gives. */
+static void add_normed(const struct builder *b, struct tess_row row)
+{
+    struct tess_row norm = tess_row(TESS_OP_GROUP_NORM, row.out, row.out, 0, "%s.norm", row.tensor);
+    norm.kernel = row.channels;
+    norm.value = 1e-5f;
+    tess_rows_add(b->rows, row);
+    if (b->net->group_norm) tess_rows_add(b->rows, norm);
+}
+
 /* The next numbered layer: a convolution from the trunk to a new trunk. */
 static void add_conv(struct builder *b, int channels, int kernel, int stride)
 {
     int out = free_slot(b->trunk, b->trunk);
     struct tess_row row =
         tess_row(TESS_OP_CONV, b->trunk, out, channels, "%s.%d", b->side, b->index++);
-    tess_rows_add(b->rows, window(b, row, kernel, stride));
+    add_normed(b, window(b, row, kernel, stride));
     b->trunk = out;
     b->width = channels;
 }
 
+/* A norm is of what is not trimmed yet. */
 static void add_upconv(struct builder *b, int channels, int stride)
 {
-    int out = free_slot(b->trunk, b->trunk);
-    struct tess_row row =
-        tess_row(TESS_OP_UPCONV, b->trunk, out, channels, "%s.%d", b->side, b->index++);
+    const int in = b->trunk, out = free_slot(in, in), n = b->index++;
+    const int right = b->net->causal ? stride : stride / 2;
+    struct tess_row row = tess_row(TESS_OP_UPCONV, in, out, channels, "%s.%d", b->side, n);
+    struct tess_row trim = tess_row(TESS_OP_TRIM, out, in, 0, "%s.%d", b->side, n);
     row.kernel = 2 * stride;
     row.stride = stride;
-    row.right = b->net->causal ? stride : stride / 2;
-    tess_rows_add(b->rows, row);
-    b->trunk = out;
+    row.right = trim.right = right;
+    row.fill = b->net->group_norm;
+    trim.kernel = stride - right;
+    add_normed(b, row);
+    if (b->net->group_norm) tess_rows_add(b->rows, trim);
+    b->trunk = b->net->group_norm ? in : out;
     b->width = channels;
 }
 
@@ -71,14 +86,14 @@ static void add_residual(struct builder *b)
     const int n = b->index++;
     struct tess_row narrow = tess_row(TESS_OP_CONV, y, z, half, "%s.%d.block.1", side, n);
     tess_rows_add(b->rows, tess_row(TESS_OP_ELU, in, y, 0, "%s.%d.block.0", side, n));
-    tess_rows_add(b->rows, window(b, narrow, b->net->residual_kernel, 1));
+    add_normed(b, window(b, narrow, b->net->residual_kernel, 1));
     tess_rows_add(b->rows, tess_row(TESS_OP_ELU, z, z, 0, "%s.%d.block.2", side, n));
-    tess_rows_add(b->rows, tess_row(TESS_OP_CONV, z, y, b->width, "%s.%d.block.3", side, n));
+    add_normed(b, tess_row(TESS_OP_CONV, z, y, b->width, "%s.%d.block.3", side, n));
     struct tess_row sum = tess_row(TESS_OP_ADD, y, y, 0, "%s.%d", side, n);
     sum.with = in;
     if (b->net->shortcut) {
         sum.with = z;
-        tess_rows_add(b->rows, tess_row(TESS_OP_CONV, in, z, b->width, "%s.%d.shortcut", side, n));
+        add_normed(b, tess_row(TESS_OP_CONV, in, z, b->width, "%s.%d.shortcut", side, n));
     }
     tess_rows_add(b->rows, sum);
     b->trunk = y;
@@ -130,6 +145,7 @@ void tess_seanet_decoder(const struct tess_seanet *net, struct tess_rows *rows, 
 }
 
 int tess_seanet_read(const struct tess_config *config,
+                     struct tess_blueprint *blueprint,
                      struct tess_seanet *net,
                      struct tess_why *why)
 {
@@ -143,9 +159,12 @@ int tess_seanet_read(const struct tess_config *config,
         {"shortcut",        0, 1,    &net->shortcut       },
         {"lstm_layers",     0, 4,    &net->lstm_layers    },
         {"causal",          0, 1,    &net->causal         },
+        {"group_norm",      0, 1,    &net->group_norm     },
     };
-    int err = tess_config_keys(config, keys, sizeof keys / sizeof *keys, why);
+    int err = tess_family_read_rates(config, blueprint, why);
+    if (!err) err = tess_config_keys(config, keys, sizeof keys / sizeof *keys, why);
     if (err) return err;
+    net->channels = blueprint->channels;
     net->n_ratios = tess_config_ints(config, "ratios", 1, 64, net->ratios, 8, why);
     if (net->n_ratios < 0) return net->n_ratios;
     err = tess_config_string(config, "padding", padding, sizeof padding, why);

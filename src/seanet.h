@@ -14,11 +14,13 @@ struct tess_seanet {
     int shortcut; /* a residual block's shortcut is a layer, not the identity */
     int lstm_layers;
     int causal;
-    int reflect; /* padding mirrors the sound instead of being silent */
+    int reflect;    /* padding mirrors the sound instead of being silent */
+    int group_norm; /* over all channels and the whole clip, after every convolution */
 };
 
-/** Reads the keys that these networks share. Errors: MODEL. */
+/** Reads what tess_family_read_rates does, and the keys that these networks share. Errors: MODEL. */
 int tess_seanet_read(const struct tess_config *config,
+                     struct tess_blueprint *blueprint,
                      struct tess_seanet *net,
                      struct tess_why *why);
 

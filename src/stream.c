@@ -1,5 +1,5 @@
 /* Making, resetting and recognising the flat blocks that streams are. */
-#include "src/stream.h"
+#include "src/segments.h"
 
 #include <string.h>
 
@@ -10,13 +10,15 @@ static uint64_t tag(const struct tess_model *model, enum tess_direction directio
 
 static int pending_floats(const struct tess_model *model, enum tess_direction direction)
 {
+    if (model->info.segment) return tess_segments_floats(model, direction);
     return direction == TESS_ENCODE ? model->info.hop * model->info.channels : 0;
 }
 
 size_t tess_stream_size(const struct tess_model *model, enum tess_direction direction)
 {
     const struct tess_graph *graph = direction == TESS_ENCODE ? &model->encoder : &model->decoder;
-    size_t floats = (size_t)pending_floats(model, direction) + graph->n_state;
+    size_t floats = (size_t)pending_floats(model, direction);
+    if (!model->info.segment) floats += graph->n_state;
     return sizeof(struct tess_stream) + floats * sizeof(float);
 }
 
@@ -40,6 +42,8 @@ int tess_stream_init(struct tess_stream *stream,
     stream->channels = model->info.channels;
     stream->lag = direction == TESS_ENCODE ? model->encoder.lag : model->decoder.lag;
     stream->n_data = pending_floats(model, direction);
+    stream->segment = model->info.segment;
+    stream->segment_stride = model->info.segment_stride;
     return 0;
 }
 
@@ -47,7 +51,7 @@ void tess_stream_reset(struct tess_stream *stream)
 {
     memset(stream + 1, 0, stream->n_bytes - sizeof *stream);
     stream->n_in = stream->n_out = 0;
-    stream->n_pending = stream->ended = 0;
+    stream->n_pending = stream->n_scales = stream->ended = 0;
 }
 
 int tess_stream_check(const struct tess_stream *stream,

@@ -16,11 +16,15 @@ struct tess_stream {
     int32_t hop;       /* samples a frame */
     int32_t channels;
     int32_t lag;       /* frames or samples that the network may hold back until the end */
-    int32_t n_pending; /* encoder: samples waiting for their hop to fill up */
-    int32_t n_data;    /* floats of pending samples that stand before the network's state */
+    int32_t n_pending; /* encoder: samples waiting for their hop, or segment, to fill up */
+    int32_t n_data;    /* floats of what waits; they stand before the network's state */
     int32_t ended;
-    int32_t option; /* the value of the family's option */
-    /* then floats. Encoder: [hop][channels] pending samples; both: the network's state */
+    int32_t option;                  /* the value of the family's option */
+    int32_t segment, segment_stride; /* samples; 0 = the recording is not cut */
+    int32_t n_scales;                /* decoder: scales waiting for their segments */
+    int32_t unused;                  /* the head is whole words of 8 bytes */
+    /* then floats. Encoder: [hop][channels] pending samples; both: the network's state. With segments
+     * there is no state; what waits is src/segments.c's */
 };
 
 struct tess_encoder {

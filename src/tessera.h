@@ -146,6 +146,9 @@ struct tess_model_info {
     char option[32];     /**< name of an option of the family ("bandwidth_id"); "" = it has none */
     int option_max;      /**< its values are 0..option_max */
     int drops_partial;   /**< a last hop that is not full gives no frame (else it is filled) */
+    int segment;         /**< samples that are coded as a clip by themselves, with a scale of their
+                              own: the recording is cut into such segments; 0 = it is not */
+    int segment_stride;  /**< samples from one segment's start to the next one's */
     uint64_t parameters;
     double encode_flops, decode_flops; /**< of the matrix products, a second of audio */
 };
@@ -175,6 +178,11 @@ TESS_API void tess_model_close(struct tess_model *model);
 
 /** Fills *info (its `size` set by the caller). Errors: ARGUMENT (unknown size). Any thread. */
 TESS_API int tess_model_get_info(const struct tess_model *model, struct tess_model_info *info);
+
+/** Samples per channel that n_frames decode to, from a recording's first to its last: n_frames * hop, of
+ *  a WHOLE_CLIP decoder encode_delay less (what the encoder padded), of segments less where they
+ *  overlap. Cannot fail, any thread. */
+TESS_API int64_t tess_model_samples(const struct tess_model *model, int64_t n_frames);
 
 /* ---- worker ------------------------------------------------------------------------------ */
 
@@ -251,30 +259,36 @@ TESS_API void tess_encoder_destroy(struct tess_encoder *encoder, const struct te
 TESS_API void tess_encoder_reset(struct tess_encoder *encoder);
 
 /** Frames that a push of n_samples (per channel) gives at least; at the end, all of
- *  ceil(samples / hop) (floor, where partial hops are dropped) have come. A push gives no more than
- *  this, what encode_delay may still be holding back, and one for a last hop that is not full; a
- *  WHOLE_CLIP model, which may pad the clip, gives at most
- *  (max(samples, min_samples) + encode_delay) / hop + 1. Cannot fail. */
+ *  ceil(samples / hop) (floor, where partial hops are dropped) have come, of each segment if there are
+ *  segments. Cannot fail. */
 TESS_API int64_t tess_encoder_frames(const struct tess_encoder *encoder, size_t n_samples);
+
+/** Frames that a push of n_samples gives at most, whatever came before it and if it is the last.
+ *  Cannot fail, any thread. */
+TESS_API int64_t tess_encoder_bound(const struct tess_model *model, size_t n_samples);
 
 /** One stream's share of a call. */
 struct tess_encode_job {
     struct tess_encoder *encoder; /**< each stream at most once in a call */
     const float *pcm;             /**< [n_samples][channels], any number, finite */
     size_t n_samples;
-    int end;          /**< not 0: these are the last samples; a partial hop is filled with zeros */
-    uint16_t *codes;  /**< [capacity][K], borrowed for the call */
-    size_t capacity;  /**< frames that fit */
-    int64_t n_frames; /**< out: frames written */
-    int error;        /**< out: 0, or NONFINITE, SPACE, ENDED, MISMATCH, or for a WHOLE_CLIP model
-                           UNSUPPORTED, ARGUMENT, NOMEM: nothing was consumed */
+    int end;         /**< not 0: these are the last samples; a partial hop is filled with zeros */
+    uint16_t *codes; /**< [capacity][K], borrowed for the call */
+    size_t capacity; /**< frames that fit */
+    float *scales;   /**< [scale_capacity] where there are segments, one for each whose frames are
+                           written; NULL = not wanted */
+    size_t scale_capacity; /**< n_frames / (segment / hop) + 1 is enough */
+    int64_t n_frames;      /**< out: frames written */
+    int64_t n_scales;      /**< out: scales written */
+    int error; /**< out: 0, or NONFINITE, SPACE, ENDED, MISMATCH, or for a WHOLE_CLIP model
+                           UNSUPPORTED, ARGUMENT, NOMEM, with segments NOMEM: nothing was consumed */
 };
 
 /** Encodes for several streams at once: their frames run as one batch, and no stream's codes
  *  depend on its company, on how its samples were split over calls, on threads or on the CPU.
  *  A job that fails does not touch the others. Allocates nothing, but for a WHOLE_CLIP model, whose
  *  only job of a stream holds the whole clip with `end` set (else UNSUPPORTED), at most max_samples
- *  (else ARGUMENT).
+ *  (else ARGUMENT), and for a worker's first segment.
  *  Returns 0 when every job succeeded, else the first failed job's error; ARGUMENT when n_jobs is
  *  not 0..max_streams (then nothing ran). */
 TESS_API int tess_encode(struct tess_worker *worker, struct tess_encode_job *jobs, int n_jobs);
@@ -288,14 +302,14 @@ TESS_API int64_t tess_encoder_push(struct tess_worker *worker,
                                    uint16_t *codes,
                                    size_t capacity);
 
-/** Ends the stream: what is still held back comes out (at most one frame for a live model; none
+/** Ends the stream: what is still held back comes out (of a live model at most one frame; none
  *  after whole hops). Afterwards only a reset is allowed. Returns the frames written or an error. */
 TESS_API int64_t tess_encoder_flush(struct tess_worker *worker,
                                     struct tess_encoder *encoder,
                                     uint16_t *codes,
                                     size_t capacity);
 
-/** As their encoder twins.; a decoder takes as many columns as its codes have */
+/** As their encoder twins; a decoder takes as many columns as its codes have. */
 TESS_API size_t tess_decoder_size(const struct tess_model *model);
 TESS_API int tess_decoder_init(struct tess_decoder *mem,
                                const struct tess_model *model,
@@ -306,25 +320,37 @@ TESS_API int tess_decoder_create(struct tess_decoder **decoder,
 TESS_API void tess_decoder_destroy(struct tess_decoder *decoder, const struct tess_model *model);
 TESS_API void tess_decoder_reset(struct tess_decoder *decoder);
 
-/** Samples per channel that a push of n_frames gives at least. A push gives no more than this and
- *  decode_delay, also if it is the last and the tail comes with it. Cannot fail. */
+/** Samples per channel that a push of n_frames gives at least; at the end, tess_model_samples of all
+ *  frames have come. Cannot fail. */
 TESS_API int64_t tess_decoder_samples(const struct tess_decoder *decoder, size_t n_frames);
+
+/** Samples per channel that a push of n_frames gives at most, whatever came before it and if it is the
+ *  last. Cannot fail, any thread. */
+TESS_API int64_t tess_decoder_bound(const struct tess_model *model, size_t n_frames);
 
 struct tess_decode_job {
     struct tess_decoder *decoder; /**< each stream at most once in a call */
     const uint16_t *codes;        /**< [n_frames][K], borrowed for the call */
     size_t n_frames;
-    int end;           /**< not 0: no frame follows; the tail comes out */
-    float *pcm;        /**< [capacity][channels], borrowed for the call */
-    size_t capacity;   /**< samples per channel that fit */
+    const float
+        *scales;     /**< [n_scales]: where there are segments, of each that begins here, finite; a
+                              segment without one is not scaled */
+    size_t n_scales; /**< two at most may be ahead of their segments, at the end none */
+    int end;         /**< not 0: no frame follows; the tail comes out */
+    float *pcm;      /**< [capacity][channels], borrowed for the call */
+    size_t capacity; /**< samples per channel that fit */
     int64_t n_samples; /**< out: samples per channel written; never clipped */
-    int error;         /**< out: 0, or CODE, SPACE, ENDED, MISMATCH, ARGUMENT (too many frames), or
-                            for a WHOLE_CLIP model UNSUPPORTED, NOMEM: nothing was consumed */
+    int error;         /**< out: 0, or CODE, SPACE, ENDED, MISMATCH, ARGUMENT (too many frames or
+                            scales), NONFINITE (a scale), or for a WHOLE_CLIP model UNSUPPORTED,
+                            NOMEM, with segments NOMEM: nothing was consumed */
 };
 
+/* Segment s is the segment / hop frames from s segment / hop on; the last one may have fewer, and always
+ * has: a recording of exactly s segment / hop frames ends with a segment that is a frame short and one of
+ * a single frame. */
+
 /** Decodes for several streams at once; as tess_encode. Over a whole stream, exactly
- *  frames * hop samples come out, of a WHOLE_CLIP decoder encode_delay less (what the encoder
- *  padded); the caller trims to the recording's length. */
+ *  tess_model_samples come out; the caller trims to the recording's length. */
 TESS_API int tess_decode(struct tess_worker *worker, struct tess_decode_job *jobs, int n_jobs);
 
 /** One stream's push and end, as their encoder twins. Return samples written or an error. */

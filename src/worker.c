@@ -62,7 +62,12 @@ static int alloc_lists(struct tess_worker *w)
     w->option = tess_base_alloc(&w->allocator, n * sizeof *w->option);
     w->jobs = tess_base_alloc(&w->allocator, n * sizeof *w->jobs);
     w->progress = tess_base_alloc(&w->allocator, n * sizeof *w->progress);
-    if (!w->start || !w->states || !w->last || !w->option || !w->jobs || !w->progress)
+    if (w->model->info.segment)
+        w->clip_state = tess_base_alloc(
+            &w->allocator,
+            larger(w->model->encoder.n_state, w->model->decoder.n_state) * sizeof(float));
+    if (!w->start || !w->states || !w->last || !w->option || !w->jobs || !w->progress ||
+        (w->model->info.segment && !w->clip_state))
         return TESS_E_NOMEM;
     int *lists = (int *)(void *)(w->start + n_points);
     for (size_t i = 0; i < n_points; i++)
@@ -119,6 +124,7 @@ void tess_worker_destroy(struct tess_worker *w)
     tess_base_free(&allocator, w->states);
     tess_base_free(&allocator, w->last);
     tess_base_free(&allocator, w->option);
+    tess_base_free(&allocator, w->clip_state);
     tess_base_free(&allocator, w->jobs);
     tess_base_free(&allocator, w->progress);
     tess_base_free(&allocator, w);
@@ -165,4 +171,21 @@ int tess_worker_next(struct tess_worker *w,
     w->batch.n_streams = n;
     tess_graph_lay_out(graph, &w->batch);
     return n;
+}
+
+void tess_worker_take_clip(struct tess_worker *w,
+                           const struct tess_graph *graph,
+                           const struct tess_stream *stream,
+                           int j,
+                           int n_rows)
+{
+    memset(w->clip_state, 0, graph->n_state * sizeof *w->clip_state);
+    w->jobs[0] = j;
+    w->states[0] = w->clip_state;
+    w->option[0] = stream->option;
+    w->last[0] = 1;
+    w->start[0][0] = 0;
+    w->start[0][1] = n_rows;
+    w->batch.n_streams = 1;
+    tess_graph_lay_out(graph, &w->batch);
 }

@@ -23,6 +23,7 @@ struct tess_worker {
     float **states;
     unsigned char *last;
     int *option;
+    float *clip_state; /* of the segment that runs: it is not carried on */
     /* [max_streams] of the current call */
     int *jobs;                      /* the job that each of the batch's streams is */
     struct tess_progress *progress; /* of each job */
@@ -58,6 +59,14 @@ int tess_worker_reserve_clip(struct tess_worker *worker,
                              int end,
                              int64_t n_samples,
                              int64_t n_frames);
+
+/** Makes a clip of n_rows input rows, from its start to its end, the batch: of a stream of job j's that
+ *  is cut into segments. Slot 0 is still to be filled. */
+void tess_worker_take_clip(struct tess_worker *worker,
+                           const struct tess_graph *graph,
+                           const struct tess_stream *stream,
+                           int j,
+                           int n_rows);
 
 /** Seconds since some start if the worker is profiling, else 0. */
 double tess_worker_clock(const struct tess_worker *worker);

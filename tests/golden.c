@@ -162,3 +162,134 @@ const float *walk_to(struct walk *w, int n_layers, int *n)
     *n = w->start[n_layers][1];
     return w->batch.slots[w->graph->layers[n_layers - 1].row.out];
 }
+
+/* ---- activations ------------------------------------------------------------------------------- */
+
+/* Which of our rows gives which published activation, by the row's tensor; `from` is the first of its
+ * channels. Where several rows stand for one name, a family has one of them. */
+static const struct tap {
+    const char *name, *row;
+    int from;
+} taps[] = {
+  /* SEANet, numbered as published */
+    {"enc.0",          "encoder.0",                    0  },
+    {"enc.1",          "encoder.1",                    0  },
+    {"enc.3",          "encoder.3",                    0  },
+    {"enc.12",         "encoder.12",                   0  },
+    {"enc.lstm",       "encoder.13",                   0  },
+    {"latent",         "encoder.15",                   0  },
+    {"dec.0",          "decoder.0",                    0  },
+    {"dec.lstm",       "decoder.1",                    0  },
+    {"dec.2",          "decoder.2",                    0  },
+    {"dec.3",          "decoder.3",                    0  },
+    {"dec.4",          "decoder.4",                    0  },
+    {"dec.11",         "decoder.11",                   0  },
+    {"dec.12",         "decoder.12",                   0  },
+ /* Mimi around it */
+    {"enc.out",        "encoder.14",                   0  },
+    {"enc.tr_layer0",  "encoder.transformer.0.gain_2", 0  },
+    {"enc.tr",         "encoder.transformer.7.gain_2", 0  },
+    {"latent",         "encoder.downsample",           0  },
+    {"q.in_first",     "quantizer.input",              0  },
+    {"q.in_rest",      "quantizer.input",              256},
+    {"dec.up",         "decoder.upsample",             0  },
+    {"dec.tr_layer0",  "decoder.transformer.0.gain_2", 0  },
+    {"dec.tr",         "decoder.transformer.7.gain_2", 0  },
+ /* HiFi-Codec */
+    {"enc.pre",        "encoder.in",                   0  },
+    {"enc.up0",        "encoder.0.down",               0  },
+    {"enc.norm0",      "encoder.0.branch.0.norm",      0  },
+    {"enc.norm11",     "encoder.3.branch.2.norm",      0  },
+    {"latent",         "encoder.out",                  0  },
+    {"dec.pre",        "decoder.in",                   0  },
+    {"dec.res2",       "decoder.0.branch.2.2",         0  },
+    {"dec.up3",        "decoder.3.up",                 0  },
+ /* Language-Codec's decoder */
+    {"dec.embed",      "decoder.in",                   0  },
+    {"dec.norm",       "decoder.in_norm",              0  },
+    {"dec.block0",     "decoder.0.gain",               0  },
+    {"dec.block11",    "decoder.11.gain",              0  },
+    {"dec.final_norm", "decoder.out_norm",             0  },
+    {"dec.head_out",   "decoder.head",                 0  },
+};
+
+/* A norm that has no other name than its layer's is part of the layer. */
+static size_t name_length(const char *tensor)
+{
+    const char *norm = strstr(tensor, ".norm");
+    return norm && !norm[5] ? (size_t)(norm - tensor) : strlen(tensor);
+}
+
+static int is_of_name(const char *tensor, const char *name)
+{
+    const size_t n = name_length(name);
+    return name_length(tensor) == n && !strncmp(tensor, name, n);
+}
+
+static int is_last_of_name(const struct tess_graph *graph, int i)
+{
+    for (int j = i + 1; j < graph->n_layers; j++)
+        if (is_of_name(graph->layers[j].row.tensor, graph->layers[i].row.tensor)) return 0;
+    return 1;
+}
+
+/* Channels from..from + width of rows [n][channels]; free them. */
+static float *slice(const float *rows, int n, int channels, int from, int width)
+{
+    float *out = zeros((size_t)n * (size_t)width, sizeof *out);
+    for (int t = 0; t < n; t++)
+        memcpy(out + (size_t)t * (size_t)width, rows + (size_t)t * (size_t)channels + from,
+               (size_t)width * sizeof *out);
+    return out;
+}
+
+/* The taps that layer i gives, rows [n][its channels]. Returns how many of them are golden. */
+static int check_taps(const struct tess_safetensors *golden,
+                      const char *of_case,
+                      const struct tess_layer *layer,
+                      const float *rows,
+                      int n)
+{
+    int n_checked = 0;
+    for (size_t i = 0; i < sizeof taps / sizeof *taps; i++) {
+        char at[64];
+        if (!is_of_name(layer->row.tensor, taps[i].row)) continue;
+        snprintf(at, sizeof at, "%s.%s", of_case, taps[i].name);
+        const struct tess_tensor *head = golden_find(golden, at, "head");
+        if (!head) continue;
+        float *part = slice(rows, n, layer->channels, taps[i].from, head->dims[1]);
+        golden_check(golden, of_case, taps[i].name, part, n, head->dims[1]);
+        free(part);
+        n_checked++;
+    }
+    return n_checked;
+}
+
+int golden_walk(const struct tess_safetensors *golden,
+                const char *of_case,
+                const struct tess_graph *graph,
+                const float *in,
+                int n_in)
+{
+    int n, n_checked = 0;
+    struct walk walk;
+    walk_begin(&walk, graph, in, n_in, 0);
+    for (int i = 0; i < graph->n_layers; i++) {
+        const float *rows = walk_to(&walk, i + 1, &n);
+        if (is_last_of_name(graph, i))
+            n_checked += check_taps(golden, of_case, &graph->layers[i], rows, n);
+    }
+    walk_end(&walk);
+    return n_checked;
+}
+
+int golden_count(const struct tess_safetensors *golden, const char *of_case)
+{
+    int n = 0;
+    for (int i = 0; i < golden->n_tensors; i++) {
+        const char *tensor = golden->tensors[i].name, *dot = strrchr(tensor, '.');
+        n += !strncmp(tensor, of_case, strlen(of_case)) && dot && !strcmp(dot, ".head") &&
+             !strstr(tensor, ".audio_");
+    }
+    return n;
+}

@@ -48,4 +48,14 @@ void walk_end(struct walk *walk);
  * lives until the next call. */
 const float *walk_to(struct walk *walk, int n_layers, int *n);
 
+/* A whole clip's activations, wherever a row gives one that is kept, against CASE's. Returns how many. */
+int golden_walk(const struct tess_safetensors *golden,
+                const char *of_case,
+                const struct tess_graph *graph,
+                const float *in,
+                int n_in);
+
+/* How many activations of a case are kept, both networks' and the latent. */
+int golden_count(const struct tess_safetensors *golden, const char *of_case);
+
 #endif

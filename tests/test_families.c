@@ -24,112 +24,14 @@ enum { N_CASES = sizeof cases / sizeof *cases };
 
 /* ---- golden values ----------------------------------------------------------------------------- */
 
-/* Which of our rows gives which published activation, by the row's tensor; `from` is the first of its
- * channels. Where several rows stand for one name, a family has one of them. */
-static const struct tap {
-    const char *name, *row;
-    int from;
-} taps[] = {
-  /* SEANet, numbered as published */
-    {"enc.0",          "encoder.0",                    0  },
-    {"enc.1",          "encoder.1",                    0  },
-    {"enc.3",          "encoder.3",                    0  },
-    {"enc.12",         "encoder.12",                   0  },
-    {"enc.lstm",       "encoder.13",                   0  },
-    {"latent",         "encoder.15",                   0  },
-    {"dec.0",          "decoder.0",                    0  },
-    {"dec.lstm",       "decoder.1",                    0  },
-    {"dec.2",          "decoder.2",                    0  },
-    {"dec.3",          "decoder.3",                    0  },
-    {"dec.4",          "decoder.4",                    0  },
-    {"dec.11",         "decoder.11",                   0  },
-    {"dec.12",         "decoder.12",                   0  },
- /* Mimi around it */
-    {"enc.out",        "encoder.14",                   0  },
-    {"enc.tr_layer0",  "encoder.transformer.0.gain_2", 0  },
-    {"enc.tr",         "encoder.transformer.7.gain_2", 0  },
-    {"latent",         "encoder.downsample",           0  },
-    {"q.in_first",     "quantizer.input",              0  },
-    {"q.in_rest",      "quantizer.input",              256},
-    {"dec.up",         "decoder.upsample",             0  },
-    {"dec.tr_layer0",  "decoder.transformer.0.gain_2", 0  },
-    {"dec.tr",         "decoder.transformer.7.gain_2", 0  },
- /* HiFi-Codec */
-    {"enc.pre",        "encoder.in",                   0  },
-    {"enc.up0",        "encoder.0.down",               0  },
-    {"enc.norm0",      "encoder.0.branch.0.norm",      0  },
-    {"enc.norm11",     "encoder.3.branch.2.norm",      0  },
-    {"latent",         "encoder.out",                  0  },
-    {"dec.pre",        "decoder.in",                   0  },
-    {"dec.res2",       "decoder.0.branch.2.2",         0  },
-    {"dec.up3",        "decoder.3.up",                 0  },
- /* Language-Codec's decoder */
-    {"dec.embed",      "decoder.in",                   0  },
-    {"dec.norm",       "decoder.in_norm",              0  },
-    {"dec.block0",     "decoder.0.gain",               0  },
-    {"dec.block11",    "decoder.11.gain",              0  },
-    {"dec.final_norm", "decoder.out_norm",             0  },
-    {"dec.head_out",   "decoder.head",                 0  },
-};
-
-static int is_last_of_name(const struct tess_graph *graph, int i)
+/* What the networks see of a clip that is a segment. */
+static void scale_down(const char *of_case, float *pcm, int n)
 {
-    for (int j = i + 1; j < graph->n_layers; j++)
-        if (!strcmp(graph->layers[j].row.tensor, graph->layers[i].row.tensor)) return 0;
-    return 1;
-}
-
-/* Channels from..from + width of rows [n][channels]; free them. */
-static float *slice(const float *rows, int n, int channels, int from, int width)
-{
-    float *out = zeros((size_t)n * (size_t)width, sizeof *out);
-    for (int t = 0; t < n; t++)
-        memcpy(out + (size_t)t * (size_t)width, rows + (size_t)t * (size_t)channels + from,
-               (size_t)width * sizeof *out);
-    return out;
-}
-
-/* The taps that layer i gives, rows [n][its channels]. Returns how many of them are golden. */
-static int check_taps(const char *of_case, const struct tess_layer *layer, const float *rows, int n)
-{
-    int n_checked = 0;
-    for (size_t i = 0; i < sizeof taps / sizeof *taps; i++) {
-        char at[64];
-        if (strcmp(taps[i].row, layer->row.tensor)) continue;
-        snprintf(at, sizeof at, "%s.%s", of_case, taps[i].name);
-        const struct tess_tensor *head = golden_find(&golden, at, "head");
-        if (!head) continue;
-        float *part = slice(rows, n, layer->channels, taps[i].from, head->dims[1]);
-        golden_check(&golden, of_case, taps[i].name, part, n, head->dims[1]);
-        free(part);
-        n_checked++;
-    }
-    return n_checked;
-}
-
-static int walk_taps(const char *of_case, const struct tess_graph *graph, const float *in, int n_in)
-{
-    int n, n_checked = 0;
-    struct walk walk;
-    walk_begin(&walk, graph, in, n_in, 0);
-    for (int i = 0; i < graph->n_layers; i++) {
-        const float *rows = walk_to(&walk, i + 1, &n);
-        if (is_last_of_name(graph, i)) n_checked += check_taps(of_case, &graph->layers[i], rows, n);
-    }
-    walk_end(&walk);
-    return n_checked;
-}
-
-/* All golden activations of a case that are no audio. */
-static int count_taps(const char *of_case)
-{
-    int n = 0;
-    for (int i = 0; i < golden.n_tensors; i++) {
-        const char *tensor = golden.tensors[i].name, *dot = strrchr(tensor, '.');
-        n += !strncmp(tensor, of_case, strlen(of_case)) && dot && !strcmp(dot, ".head") &&
-             !strstr(tensor, ".audio_");
-    }
-    return n;
+    if (!golden_find(&golden, of_case, "scale")) return;
+    float *scale = golden_values(&golden, of_case, "scale");
+    for (int i = 0; i < n; i++)
+        pcm[i] /= *scale;
+    free(scale);
 }
 
 static void test_activations(void **state)
@@ -138,19 +40,21 @@ static void test_activations(void **state)
     const struct tess_model *model = codec.model;
     for (int i = 0; i < N_CASES; i++) {
         const struct tess_tensor *input = golden_find(&golden, cases[i], "input");
-        if (!input) continue;
+        if (!input || (codec.info.segment && input->dims[0] > codec.info.segment)) continue;
         const int hop = codec.info.hop, n = input->dims[0];
         const int n_rows = model->pad_last ? (n + hop - 1) / hop * hop : n;
         float *pcm = golden_values(&golden, cases[i], "input");
-        float *padded = zeros((size_t)n_rows, sizeof *padded);
-        memcpy(padded, pcm, (size_t)n * sizeof *pcm);
-        int n_checked = walk_taps(cases[i], &model->encoder, padded, n_rows), n_frames, columns;
+        float *padded = zeros((size_t)(n_rows * codec.info.channels), sizeof *padded);
+        memcpy(padded, pcm, (size_t)(n * codec.info.channels) * sizeof *pcm);
+        scale_down(cases[i], padded, n * codec.info.channels);
+        int n_checked = golden_walk(&golden, cases[i], &model->encoder, padded, n_rows), n_frames,
+            columns;
         uint16_t *codes = golden_codes(&golden, cases[i], &n_frames, &columns);
         float *latent = zeros((size_t)(n_frames * model->latent_width), sizeof *latent);
         assert_int_equal(tess_quantizer_decode(&model->quantizer, codes, n_frames, columns, latent),
                          0);
-        n_checked += walk_taps(cases[i], &model->decoder, latent, n_frames);
-        assert_int_equal(n_checked, count_taps(cases[i]));
+        n_checked += golden_walk(&golden, cases[i], &model->decoder, latent, n_frames);
+        assert_int_equal(n_checked, golden_count(&golden, cases[i]));
         free(pcm);
         free(padded);
         free(codes);
@@ -167,6 +71,7 @@ struct run {
     enum tess_direction direction;
     int columns, option, most;
     uint64_t seed;
+    const float *scales; /* decoding segments: theirs */
 };
 
 /* One stream's: samples or codes in [n] and out [n_out], which has room for `room`. */
@@ -174,6 +79,8 @@ struct recording {
     const void *in;
     void *out;
     int n, room, n_in, n_out;
+    float scales[4]; /* encoding segments: theirs */
+    int n_scales;    /* passed either way */
     unsigned char *stream;
 };
 
@@ -187,7 +94,7 @@ static void start(const struct run *run, struct recording *r)
 {
     const struct tess_stream_options options = {
         .size = sizeof options, .codebooks = run->columns, .option = run->option};
-    r->n_in = r->n_out = 0;
+    r->n_in = r->n_out = r->n_scales = 0;
     r->stream = zeros(stream_bytes(run) + GUARD, 1);
     memset(r->stream + stream_bytes(run), 0x5A, GUARD);
     void *block = r->stream;
@@ -220,10 +127,23 @@ push_samples(const struct run *run, struct recording *const *r, const int *n, in
             .n_samples = (size_t)n[j],
             .end = r[j]->n_in + n[j] == r[j]->n,
             .codes = (uint16_t *)r[j]->out + r[j]->n_out * run->columns,
-            .capacity = (size_t)(r[j]->room - r[j]->n_out)};
+            .capacity = (size_t)(r[j]->room - r[j]->n_out),
+            .scales = r[j]->scales + r[j]->n_scales,
+            .scale_capacity =
+                (size_t)(sizeof r[j]->scales / sizeof(float)) - (size_t)r[j]->n_scales};
     assert_int_equal(tess_encode(run->codec->worker, jobs, n_jobs), 0);
-    for (int j = 0; j < n_jobs; j++)
+    for (int j = 0; j < n_jobs; j++) {
         r[j]->n_out += (int)jobs[j].n_frames;
+        r[j]->n_scales += (int)jobs[j].n_scales;
+    }
+}
+
+/* Scales of the segments that begin among the next n frames. */
+static int due_scales(const struct run *run, const struct recording *r, int n)
+{
+    if (!run->scales) return 0;
+    const int full = run->codec->info.segment / run->codec->info.hop, at = r->n_in + n;
+    return (at == r->n ? at / full + 1 : (at + full - 1) / full) - r->n_scales;
 }
 
 static void push_codes(const struct run *run, struct recording *const *r, const int *n, int n_jobs)
@@ -236,10 +156,14 @@ static void push_codes(const struct run *run, struct recording *const *r, const 
             .n_frames = (size_t)n[j],
             .end = r[j]->n_in + n[j] == r[j]->n,
             .pcm = (float *)r[j]->out + r[j]->n_out * run->codec->info.channels,
-            .capacity = (size_t)(r[j]->room - r[j]->n_out)};
+            .capacity = (size_t)(r[j]->room - r[j]->n_out),
+            .scales = run->scales ? run->scales + r[j]->n_scales : NULL,
+            .n_scales = (size_t)due_scales(run, r[j], n[j])};
     assert_int_equal(tess_decode(run->codec->worker, jobs, n_jobs), 0);
-    for (int j = 0; j < n_jobs; j++)
+    for (int j = 0; j < n_jobs; j++) {
         r[j]->n_out += (int)jobs[j].n_samples;
+        r[j]->n_scales += (int)jobs[j].n_scales;
+    }
 }
 
 /* All recordings from start to end, side by side. */
@@ -273,16 +197,28 @@ static void code(struct run run, struct recording *recordings, int n)
         free(recordings[b].stream);
 }
 
+/* Every segment's frames, as published. */
+static int all_frames(const struct tess_model_info *info, int n)
+{
+    int n_frames = 0;
+    const int segment = info->segment ? info->segment : n, stride = info->segment_stride;
+    for (int from = 0; from < n; from += info->segment ? stride : n) {
+        const int left = n - from < segment ? n - from : segment;
+        n_frames += left / info->hop + (left % info->hop && !info->drops_partial);
+    }
+    return n_frames;
+}
+
 /* Room for what n samples or frames become; free recording.out. */
 static struct recording recording(const struct run *run, const void *in, int n)
 {
     const struct tess_model_info *info = &run->codec->info;
     struct recording r = {.in = in, .n = n};
     if (run->direction == TESS_ENCODE) {
-        r.room = n / info->hop + (n % info->hop && !info->drops_partial);
+        r.room = all_frames(info, n);
         r.out = zeros((size_t)(r.room * run->columns), sizeof(uint16_t));
     } else {
-        r.room = n * info->hop;
+        r.room = (int)tess_model_samples(run->codec->model, n);
         r.out = zeros((size_t)(r.room * info->channels), sizeof(float));
     }
     return r;
@@ -336,12 +272,13 @@ static void test_codes(void **state)
         float *gap = golden_values(&golden, cases[i], "gap");
         float *near = golden_values(&golden, at, "limit");
         uint16_t *want = golden_codes(&golden, cases[i], &n_frames, &columns);
-        struct run run = {&codec, TESS_ENCODE, k, 0, 0, 0};
+        struct run run = {.codec = &codec, .direction = TESS_ENCODE, .columns = k};
         struct recording r = whole(run, pcm, input->dims[0]);
         assert_int_equal(columns, k);
         assert_int_equal(r.n_out, n_frames);
         for (int t = 0; t < n_frames; t++)
             compare_codes((uint16_t *)r.out + t * k, want + t * k, gap + t * k, *near);
+        if (r.n_scales) golden_check(&golden, cases[i], "scale", r.scales, r.n_scales, 1);
         free(r.out);
         free(pcm);
         free(gap);
@@ -368,12 +305,18 @@ static int check_audio(const char *of_case, const char *audio, int columns, int 
     if (!golden_find(&golden, at, "limit")) return 0;
     uint16_t *codes = golden_codes(&golden, of_case, &n_frames, &all);
     uint16_t *kept = first_columns(codes, n_frames, columns);
-    struct run run = {&codec, TESS_DECODE, columns, option, 0, 0};
+    float *scales = codec.info.segment ? golden_values(&golden, of_case, "scale") : NULL;
+    struct run run = {.codec = &codec,
+                      .direction = TESS_DECODE,
+                      .columns = columns,
+                      .option = option,
+                      .scales = scales};
     struct recording r = whole(run, kept, n_frames);
     golden_check(&golden, of_case, audio, r.out, r.n_out, codec.info.channels);
     free(r.out);
     free(codes);
     free(kept);
+    free(scales);
     return 1;
 }
 
@@ -403,6 +346,8 @@ static void is_same(const struct run *run, const struct recording *r, const stru
 {
     assert_int_equal(r->n_out, truth->n_out);
     assert_memory_equal(r->out, truth->out, out_bytes(run, truth));
+    assert_int_equal(r->n_scales, truth->n_scales);
+    assert_memory_equal(r->scales, truth->scales, sizeof r->scales);
 }
 
 /* At random pushes, alone and in company: recordings of all, half and a third of the input. A network
@@ -432,11 +377,14 @@ static void check_splits(struct run run, const void *in, int n, int most, int is
 static void test_pushes_and_company(void **state)
 {
     (void)state;
-    struct run encode = {&codec, TESS_ENCODE, k, 0, 0, 0};
-    struct run decode = {&codec, TESS_DECODE, k, codec.info.option_max, 0, 0};
+    struct run encode = {.codec = &codec, .direction = TESS_ENCODE, .columns = k};
+    struct run decode = {
+        .codec = &codec, .direction = TESS_DECODE, .columns = k, .option = codec.info.option_max};
     const int n = golden_find(&golden, "speech", "input")->dims[0];
     float *pcm = golden_values(&golden, "speech", "input");
-    struct recording coded = whole(encode, pcm, n), sound = whole(decode, coded.out, coded.n_out);
+    struct recording coded = whole(encode, pcm, n);
+    if (codec.info.segment) decode.scales = coded.scales;
+    struct recording sound = whole(decode, coded.out, coded.n_out);
     for (int i = 0; i < sound.n_out * codec.info.channels; i++)
         assert_true(isfinite(((float *)sound.out)[i]));
     check_splits(encode, pcm, n, MOST_SAMPLES, codec.info.encode == TESS_WHOLE_CLIP);
@@ -452,8 +400,8 @@ static void test_kernels(void **state)
     (void)state;
     const int n = codec.info.sample_rate / 8;
     float *pcm = golden_values(&golden, "speech", "input");
-    struct run encode = {&codec, TESS_ENCODE, k, 0, 0, 0},
-               decode = {&codec, TESS_DECODE, k, 0, 0, 0};
+    struct run encode = {.codec = &codec, .direction = TESS_ENCODE, .columns = k};
+    struct run decode = {.codec = &codec, .direction = TESS_DECODE, .columns = k};
     struct recording codes = whole(encode, pcm, n), sound = whole(decode, codes.out, codes.n_out);
     for (int i = 0; tess_kernel_name(i); i++) {
         struct codec other = codec_open_model(model_path, tess_kernel_name(i), 2, 1);
@@ -474,7 +422,7 @@ static void test_kernels(void **state)
 /* ---- what the families promise ----------------------------------------------------------------- */
 
 /* How many samples later than its hop a code may come, in whole hops, and how many a decoder holds
- * back: the published layers' receptive fields. A causal network that mirrors its start holds back no
+ * back: the published layers' receptive fields; of segments, those of a second that must be full. A causal network that mirrors its start holds back no
  * more than that at first and nothing afterwards. */
 static const struct promise {
     const char *name;
@@ -485,6 +433,7 @@ static const struct promise {
     {"academicodec_encodec_24k_240d", TESS_DELAYED,    TESS_DELAYED, 4 * 240,  923,            0},
     {"academicodec_encodec_24k_32d",  TESS_DELAYED,    TESS_DELAYED, 5 * 32,   158,            0},
     {"encodec_24khz",                 TESS_DELAYED,    TESS_DELAYED, 8 * 320,  2028,           1},
+    {"encodec_48khz",                 TESS_DELAYED,    TESS_DELAYED, 47680,    48480,          0},
     {"hificodec_16k_320d",            TESS_WHOLE_CLIP, TESS_DELAYED, 71 * 320, 4212,           0},
     {"hificodec_24k_240d",            TESS_WHOLE_CLIP, TESS_DELAYED, 72 * 240, 3206,           0},
     {"hificodec_24k_320d",            TESS_WHOLE_CLIP, TESS_DELAYED, 71 * 320, 4212,           0},

@@ -84,11 +84,13 @@ static void is_plain_upconv(struct truth *t)
     if (row->op != TESS_OP_UPCONV) return;
     float *w = values_of(t, "u.weight"), *bias = values_of(t, "u.bias");
     int n_out = t->n * row->stride;
-    if (row->padding == TESS_PAD_NONE) n_out -= row->kernel - row->stride - row->right;
+    const int trimmed = row->fill ? 0 : row->kernel - row->stride - row->right; /* on the left */
+    if (row->padding == TESS_PAD_NONE) n_out -= trimmed;
+    if (row->fill && t->n) n_out += row->kernel - row->stride;
     assert_int_equal(t->n_out, n_out < 0 ? 0 : n_out);
     for (int out = 0; out < t->n_out; out++)
         for (int c = 0; c < n; c++) {
-            const int at = out + row->kernel - row->stride - row->right; /* untrimmed */
+            const int at = out + trimmed; /* untrimmed */
             float acc = 0.0f;
             for (int step = 0; step < t->n; step++) {
                 const int k = at - step * row->stride;
@@ -371,11 +373,57 @@ static void test_group_norm(void **state)
         check_network(&net, frames[i], is_plain_group_norm);
 }
 
+static float *trimmed_within; /* what UPCONV alone gave */
+
+static void keep_output(struct truth *t)
+{
+    trimmed_within = room_for_output(t);
+    memcpy(trimmed_within, t->out, (size_t)(t->n_out * t->graph->out_channels) * sizeof *t->out);
+}
+
+static void is_kept_output(struct truth *t)
+{
+    assert_true(t->graph->whole);
+    assert_int_equal(t->n_out, t->n * 3);
+    assert_memory_equal(t->out, trimmed_within,
+                        (size_t)(t->n_out * t->graph->out_channels) * sizeof *t->out);
+    free(trimmed_within);
+}
+
+/* A row that trims, behind a transposed convolution that does not, is one that does. */
+static void test_trim(void **state)
+{
+    (void)state;
+    static const struct network within = {
+        "trimmed within",
+        3,
+        1,
+        {ROW(UPCONV, "u", 0, 1, 2, KSD(7, 3, 1), .right = 1)},
+        {{"u.weight", 7, 2, 3},         {"u.bias", 2, 0, 0}          },
+        0
+    };
+    static const struct network behind = {
+        "trimmed behind",
+        3,
+        1,
+        {ROW(UPCONV, "u", 0, 1, 2, KSD(7, 3, 1), .fill = 1),
+          ROW(TRIM, "t", 1, 0, 0, KSD(3, 1, 1), .right = 1)},
+        {{"u.weight", 7, 2, 3},         {"u.bias", 2, 0, 0}          },
+        0
+    };
+    static const int frames[] = {0, 1, 2, MAX_FRAMES};
+    for (size_t i = 0; i < sizeof frames / sizeof *frames; i++) {
+        check_network(&within, frames[i], keep_output);
+        check_network(&behind, frames[i], is_kept_output);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_plain_sums),
         cmocka_unit_test(test_group_norm),
+        cmocka_unit_test(test_trim),
         cmocka_unit_test(test_attention_after_a_year),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
