@@ -12,6 +12,8 @@ enum {
     MAX_CHANNELS = 64,
     MAX_TAG_KEY = 255,
     MAX_TAG_VALUE = 4096,
+    MAX_TAGS = 65535,
+    MAX_SEGMENT_FRAMES = 65535,
     MAX_CHUNK_CODES = 1 << 20, /* what a reader must hold at once: 2 MiB of codes */
 };
 
@@ -29,6 +31,7 @@ enum {
     AT_SOURCE_RATE = 44,
     AT_N_SOURCE = 48,
     AT_N_TAGS = 56,
+    AT_SEGMENT_FRAMES = 58,
     AT_TEXTS = 60,
 };
 
@@ -97,13 +100,14 @@ int tess_format_check(const struct tess_file_info *info,
         const char *name;
         int64_t value, low, high;
     } fields[] = {
-        {"sample rate",          info->sample_rate, 1,  MAX_RATE              },
-        {"hop",                  info->hop,         1,  MAX_HOP               },
-        {"number of codebooks",  info->codebooks,   1,  MAX_CODEBOOKS         },
-        {"number of channels",   info->channels,    1,  MAX_CHANNELS          },
-        {"source's sample rate", info->source_rate, 1,  MAX_RATE              },
-        {"number of samples",    info->n_source,    -1, INT64_MAX             },
-        {"number of tags",       info->n_tags,      0,  TESS_FORMAT_HEADER_MAX},
+        {"sample rate",          info->sample_rate,    1,  MAX_RATE          },
+        {"hop",                  info->hop,            1,  MAX_HOP           },
+        {"number of codebooks",  info->codebooks,      1,  MAX_CODEBOOKS     },
+        {"number of channels",   info->channels,       1,  MAX_CHANNELS      },
+        {"source's sample rate", info->source_rate,    1,  MAX_RATE          },
+        {"number of samples",    info->n_source,       -1, INT64_MAX         },
+        {"number of tags",       info->n_tags,         0,  MAX_TAGS          },
+        {"frames of a segment",  info->segment_frames, 0,  MAX_SEGMENT_FRAMES},
     };
     for (size_t i = 0; i < sizeof fields / sizeof *fields; i++)
         if (fields[i].value < fields[i].low || fields[i].value > fields[i].high)
@@ -114,10 +118,14 @@ int tess_format_check(const struct tess_file_info *info,
         return tess_base_fail(why, error, "%d codes from %d on do not fit 16 bits", info->entries,
                               info->code_min);
     layout->codebooks = info->codebooks;
+    layout->segment_frames = info->segment_frames;
     layout->chunk_frames = (2 * info->sample_rate + info->hop - 1) / info->hop;
+    if (info->segment_frames)
+        layout->chunk_frames +=
+            (info->segment_frames - layout->chunk_frames % info->segment_frames) %
+            info->segment_frames;
     if (layout->chunk_frames > MAX_CHUNK_CODES / info->codebooks)
-        return tess_base_fail(why, error,
-                              "%d frames of %d codes in two seconds; the limit is %d codes",
+        return tess_base_fail(why, error, "%d frames of %d codes in a chunk; the limit is %d codes",
                               layout->chunk_frames, info->codebooks, MAX_CHUNK_CODES);
     return check_texts(info, &layout->header_bytes, error, why);
 }
@@ -147,7 +155,7 @@ void tess_format_put_header(const struct tess_file_info *info,
     tess_put_le32(bytes + AT_CHANNELS, (uint32_t)info->channels);
     tess_put_le32(bytes + AT_SOURCE_RATE, (uint32_t)info->source_rate);
     tess_put_le64(bytes + AT_N_SOURCE, (uint64_t)info->n_source);
-    tess_put_le32(bytes + AT_N_TAGS, (uint32_t)info->n_tags);
+    tess_put_le32(bytes + AT_N_TAGS, (uint32_t)info->n_tags | (uint32_t)info->segment_frames << 16);
     uint8_t *at = put_text(bytes + AT_TEXTS, info->model);
     for (int i = 0; i < info->n_tags; i++) {
         at = put_text(at, info->tags[i].key);
@@ -178,12 +186,17 @@ static int get_int(const uint8_t *bytes)
     return (int32_t)tess_le32(bytes);
 }
 
+static int get_short(const uint8_t *bytes)
+{
+    return bytes[0] | bytes[1] << 8;
+}
+
 int tess_format_count_tags(const uint8_t *bytes, size_t n, struct tess_why *why)
 {
     if (tess_format_crc(0, bytes, n - TESS_FORMAT_CRC) != tess_le32(bytes + n - TESS_FORMAT_CRC))
         return tess_base_fail(why, TESS_E_CHECKSUM, "the header's checksum does not match");
-    int n_tags = get_int(bytes + AT_N_TAGS);
-    if (n_tags < 0 || (size_t)n_tags > n)
+    int n_tags = get_short(bytes + AT_N_TAGS);
+    if ((size_t)n_tags > n)
         return tess_base_fail(why, TESS_E_FORMAT, "%d tags in a header of %zu bytes", n_tags, n);
     return n_tags;
 }
@@ -214,7 +227,8 @@ int tess_format_get_header(const uint8_t *bytes,
         .channels = get_int(bytes + AT_CHANNELS),
         .source_rate = get_int(bytes + AT_SOURCE_RATE),
         .n_source = (int64_t)tess_le64(bytes + AT_N_SOURCE),
-        .n_tags = get_int(bytes + AT_N_TAGS),
+        .n_tags = get_short(bytes + AT_N_TAGS),
+        .segment_frames = get_short(bytes + AT_SEGMENT_FRAMES),
         .tags = tags,
     };
     memcpy(info->fingerprint, bytes + AT_FINGERPRINT, sizeof info->fingerprint);
@@ -239,34 +253,47 @@ int tess_format_get_header(const uint8_t *bytes,
 
 /* ---- chunk ------------------------------------------------------------------------------- */
 
+int tess_format_scales(const struct tess_layout *layout, int n_frames)
+{
+    const int each = layout->segment_frames;
+    return each ? (n_frames + each - 1) / each : 0;
+}
+
 size_t tess_format_payload_bytes(const struct tess_layout *layout, int n_frames)
 {
     return tess_bits_bytes(&layout->bits, (size_t)n_frames * (size_t)layout->codebooks);
 }
 
-size_t tess_format_chunk_bytes(const struct tess_layout *layout, int n_frames)
+size_t tess_format_chunk_bytes(const struct tess_layout *layout, int n_frames, int n_scales)
 {
-    return TESS_FORMAT_CHUNK_HEAD + tess_format_payload_bytes(layout, n_frames) + TESS_FORMAT_CRC;
+    return TESS_FORMAT_CHUNK_HEAD + 4 * (size_t)n_scales +
+           tess_format_payload_bytes(layout, n_frames) + TESS_FORMAT_CRC;
 }
 
 uint64_t tess_format_chunk_offset(const struct tess_layout *layout, uint64_t i)
 {
-    return layout->header_bytes + i * tess_format_chunk_bytes(layout, layout->chunk_frames);
+    const int full = layout->chunk_frames;
+    return layout->header_bytes +
+           i * tess_format_chunk_bytes(layout, full, tess_format_scales(layout, full));
 }
 
-/* Head: mark, frames, payload kind (low 16 bits) and side values (high), payload bytes. Kind 0,
- * bits, without side values is all that this version knows. */
-void tess_format_put_chunk_head(const struct tess_layout *layout, int n_frames, uint8_t *bytes)
+/* Head: mark, frames, payload kind (low 16 bits) and side values (high), payload bytes. Kind 0, bits,
+ * is all that this version knows. */
+void tess_format_put_chunk_head(const struct tess_layout *layout,
+                                int n_frames,
+                                int n_scales,
+                                uint8_t *bytes)
 {
     memcpy(bytes, TESS_FORMAT_CHUNK, 4);
     tess_put_le32(bytes + 4, (uint32_t)n_frames);
-    tess_put_le32(bytes + 8, 0);
+    tess_put_le32(bytes + 8, (uint32_t)n_scales << 16);
     tess_put_le32(bytes + 12, (uint32_t)tess_format_payload_bytes(layout, n_frames));
 }
 
 int tess_format_get_chunk_head(const struct tess_layout *layout,
                                const uint8_t *bytes,
                                int64_t i,
+                               int *n_scales,
                                struct tess_why *why)
 {
     long long chunk = i;
@@ -279,15 +306,35 @@ int tess_format_get_chunk_head(const struct tess_layout *layout,
         return tess_base_fail(why, TESS_E_FORMAT,
                               "chunk %lld: payload kind %u is not supported by this version", chunk,
                               kind);
-    if (n_side != 0)
+    const int each = layout->segment_frames;
+    const uint32_t due = (uint32_t)tess_format_scales(layout, (int)n_frames);
+    const int may_begin_one_more = each && (int)n_frames % each == 0;
+    if (n_side != due && !(may_begin_one_more && n_side == due + 1))
         return tess_base_fail(why, TESS_E_FORMAT,
-                              "chunk %lld: side values are not supported by this version", chunk);
+                              "chunk %lld: %u side values where %u segments begin", chunk, n_side,
+                              due);
     size_t expected = tess_format_payload_bytes(layout, (int)n_frames);
     if (n_bytes != expected)
         return tess_base_fail(why, TESS_E_FORMAT,
                               "chunk %lld: %u payload bytes where %u frames take %zu", chunk,
                               n_bytes, n_frames, expected);
+    *n_scales = (int)n_side;
     return (int)n_frames;
+}
+
+void tess_format_put_scale(float scale, uint8_t *bytes)
+{
+    uint32_t bits;
+    memcpy(&bits, &scale, sizeof bits);
+    tess_put_le32(bytes, bits);
+}
+
+float tess_format_get_scale(const uint8_t *bytes)
+{
+    const uint32_t bits = tess_le32(bytes);
+    float scale;
+    memcpy(&scale, &bits, sizeof scale);
+    return scale;
 }
 
 /* ---- trailer ----------------------------------------------------------------------------- */

@@ -25,7 +25,8 @@ enum {
 struct tess_layout {
     struct tess_bits bits;
     int codebooks;
-    int chunk_frames; /* of every chunk but the last, which may have fewer */
+    int chunk_frames;   /* of every chunk but the last, which may have fewer */
+    int segment_frames; /* of which the first has a scale: 0 = there are no segments */
     size_t header_bytes;
 };
 
@@ -56,20 +57,33 @@ int tess_format_get_header(const uint8_t *bytes,
                            struct tess_layout *layout,
                            struct tess_why *why);
 
-/** Bytes of a chunk of that many frames: its payload alone, and head to checksum. Cannot fail. */
+/** Segments that begin in the first n frames of a chunk, each with a scale. The last frame of the
+ *  recording may begin one more: see docs/format.md. Cannot fail. */
+int tess_format_scales(const struct tess_layout *layout, int n_frames);
+
+/** Bytes of a chunk of that many frames: its payload alone; and, with its scales, head to checksum.
+ *  Cannot fail. */
 size_t tess_format_payload_bytes(const struct tess_layout *layout, int n_frames);
-size_t tess_format_chunk_bytes(const struct tess_layout *layout, int n_frames);
+size_t tess_format_chunk_bytes(const struct tess_layout *layout, int n_frames, int n_scales);
 
 /** Where chunk i starts, all chunks before it being full. Cannot fail. */
 uint64_t tess_format_chunk_offset(const struct tess_layout *layout, uint64_t i);
 
-void tess_format_put_chunk_head(const struct tess_layout *layout, int n_frames, uint8_t *bytes);
+void tess_format_put_chunk_head(const struct tess_layout *layout,
+                                int n_frames,
+                                int n_scales,
+                                uint8_t *bytes);
 
 /** Frames of chunk `i`, which starts with these TESS_FORMAT_CHUNK_HEAD bytes. Errors: FORMAT. */
 int tess_format_get_chunk_head(const struct tess_layout *layout,
                                const uint8_t *bytes,
                                int64_t i,
+                               int *n_scales,
                                struct tess_why *why);
+
+/** A scale's four bytes. Cannot fail. */
+void tess_format_put_scale(float scale, uint8_t *bytes);
+float tess_format_get_scale(const uint8_t *bytes);
 
 /** How much was written, as the trailer says it. */
 struct tess_totals {

@@ -2,6 +2,7 @@
  * no code leaves before its chunk's checksum has matched. */
 #include "rvq/format.h"
 
+#include <math.h>
 #include <string.h>
 
 struct tess_reader {
@@ -12,10 +13,14 @@ struct tess_reader {
     uint8_t *header; /* the tags point into it */
     struct tess_tag *tags;
     uint16_t *codes;     /* [chunk_frames][K], the chunk read last */
+    float *scales;       /* [n_scales], its segments' */
     uint8_t *chunk;      /* its bytes */
     int n_held, n_given; /* its frames, and how many have been handed out */
-    int64_t n_chunks;    /* before the next record */
-    int64_t n_frames;    /* in them */
+    int n_scales;
+    int scales_from, scales_to; /* those of the frames handed out last */
+    int is_whole;               /* the last segment has begun with its last frame */
+    int64_t n_chunks;           /* before the next record */
+    int64_t n_frames;           /* in them */
     struct tess_totals totals;
     int known, ended; /* totals are; the trailer has just been passed */
     int error;        /* 0, or what every further tess_reader_next returns, until a seek */
@@ -83,8 +88,10 @@ int tess_reader_create(struct tess_reader **reader,
     err = TESS_E_NOMEM;
     r->codes =
         tess_base_alloc(&memory, (size_t)full * (size_t)r->layout.codebooks * sizeof *r->codes);
-    r->chunk = tess_base_alloc(&memory, tess_format_chunk_bytes(&r->layout, full));
-    if (!r->codes || !r->chunk) goto failed;
+    int n_scales = tess_format_scales(&r->layout, full) + 1;
+    r->scales = tess_base_alloc(&memory, (size_t)n_scales * sizeof *r->scales);
+    r->chunk = tess_base_alloc(&memory, tess_format_chunk_bytes(&r->layout, full, n_scales));
+    if (!r->codes || !r->scales || !r->chunk) goto failed;
     *reader = r;
     return TESS_OK;
 failed:
@@ -99,6 +106,7 @@ void tess_reader_destroy(struct tess_reader *reader)
     tess_base_free(&memory, reader->header);
     tess_base_free(&memory, reader->tags);
     tess_base_free(&memory, reader->codes);
+    tess_base_free(&memory, reader->scales);
     tess_base_free(&memory, reader->chunk);
     tess_base_free(&memory, reader);
 }
@@ -123,28 +131,36 @@ int64_t tess_reader_frames(const struct tess_reader *reader)
 /* The rest of a chunk's head, the mark being read: its frames are counted and returned. */
 static int read_chunk_head(struct tess_reader *r, struct tess_why *why)
 {
-    if (r->n_frames != r->n_chunks * r->layout.chunk_frames)
-        return tess_base_fail(why, TESS_E_FORMAT, "chunk %lld follows a chunk that is not full",
+    if (r->n_frames != r->n_chunks * r->layout.chunk_frames || r->is_whole)
+        return tess_base_fail(why, TESS_E_FORMAT, "chunk %lld follows one that must be the last",
                               (long long)r->n_chunks);
     int err = read_all(r, r->chunk + 4, TESS_FORMAT_CHUNK_HEAD - 4, "a chunk", why);
     if (err) return err;
-    return tess_format_get_chunk_head(&r->layout, r->chunk, r->n_chunks, why);
+    int n = tess_format_get_chunk_head(&r->layout, r->chunk, r->n_chunks, &r->n_scales, why);
+    r->is_whole = n > 0 && r->n_scales > tess_format_scales(&r->layout, n);
+    return n;
 }
 
 static int read_chunk(struct tess_reader *r, struct tess_why *why)
 {
     int n = read_chunk_head(r, why);
     if (n < 0) return n;
-    size_t payload = tess_format_payload_bytes(&r->layout, n),
-           end = TESS_FORMAT_CHUNK_HEAD + payload;
-    uint8_t *body = r->chunk + TESS_FORMAT_CHUNK_HEAD;
-    int err = read_all(r, body, payload + TESS_FORMAT_CRC, "a chunk", why);
+    size_t bytes = tess_format_chunk_bytes(&r->layout, n, r->n_scales);
+    size_t payload = tess_format_payload_bytes(&r->layout, n), end = bytes - TESS_FORMAT_CRC;
+    uint8_t *at = r->chunk + TESS_FORMAT_CHUNK_HEAD;
+    int err = read_all(r, at, bytes - TESS_FORMAT_CHUNK_HEAD, "a chunk", why);
     if (err) return err;
     if (tess_format_crc(0, r->chunk, end) != tess_le32(r->chunk + end))
         return tess_base_fail(why, TESS_E_CHECKSUM, "chunk %lld: the checksum does not match",
                               (long long)r->n_chunks);
+    for (int i = 0; i < r->n_scales; i++, at += 4) {
+        r->scales[i] = tess_format_get_scale(at);
+        if (!isfinite(r->scales[i]))
+            return tess_base_fail(why, TESS_E_FORMAT, "chunk %lld: a side value is not finite",
+                                  (long long)r->n_chunks);
+    }
     size_t n_codes = (size_t)n * (size_t)r->layout.codebooks;
-    err = tess_bits_unpack(&r->layout.bits, body, payload, r->codes, n_codes);
+    err = tess_bits_unpack(&r->layout.bits, at, payload, r->codes, n_codes);
     if (err)
         return tess_base_fail(why, err, "chunk %lld: %s", (long long)r->n_chunks,
                               err == TESS_E_CODE ? tess_strerror(err)
@@ -173,6 +189,10 @@ static int check_totals(struct tess_reader *r, const struct tess_totals *said, s
                               "trailer: %lld frames in %lld chunks where %lld in %lld came before",
                               (long long)said->n_frames, (long long)said->n_chunks,
                               (long long)r->n_frames, (long long)r->n_chunks);
+    if (r->layout.segment_frames && r->n_frames && !r->is_whole &&
+        r->n_frames % r->layout.segment_frames == 0)
+        return tess_base_fail(why, TESS_E_FORMAT,
+                              "trailer: the last segment, of one frame, has no side value");
     if (promised >= 0 && said->n_source != promised)
         return tess_base_fail(why, TESS_E_FORMAT, "trailer: %lld samples where the header has %lld",
                               (long long)said->n_source, (long long)promised);
@@ -249,7 +269,17 @@ tess_reader_next(struct tess_reader *reader, uint16_t *codes, size_t capacity, s
     if (n > capacity) n = capacity;
     memcpy(codes, reader->codes + given * columns, n * columns * sizeof *codes);
     reader->n_given += (int)n;
+    reader->scales_from = n ? tess_format_scales(&reader->layout, (int)given) : reader->n_scales;
+    reader->scales_to = reader->n_given == reader->n_held
+                            ? reader->n_scales
+                            : tess_format_scales(&reader->layout, reader->n_given);
     return (int64_t)n;
+}
+
+const float *tess_reader_scales(const struct tess_reader *reader, size_t *n)
+{
+    *n = (size_t)(reader->scales_to - reader->scales_from);
+    return reader->scales + reader->scales_from;
 }
 
 /* ---- sources that can seek --------------------------------------------------------------- */
@@ -266,6 +296,8 @@ static int go_to(struct tess_reader *r, uint64_t offset, struct tess_why *why)
 static int go_to_chunk(struct tess_reader *r, int64_t i, struct tess_why *why)
 {
     r->n_held = r->n_given = 0;
+    r->n_scales = r->scales_from = r->scales_to = 0;
+    r->is_whole = 0;
     r->n_chunks = i;
     r->n_frames = i * r->layout.chunk_frames;
     r->ended = 0;
@@ -287,7 +319,7 @@ static int walk(struct tess_reader *r, struct tess_why *why)
         if (n < 0) return n;
         r->n_chunks++;
         r->n_frames += n;
-        offset += tess_format_chunk_bytes(&r->layout, n);
+        offset += tess_format_chunk_bytes(&r->layout, n, r->n_scales);
         err = go_to(r, offset, why);
         if (err) return err;
     }

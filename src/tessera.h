@@ -445,8 +445,10 @@ struct tess_file_info {
     int entries;                  /**< codes run from code_min to code_min + entries - 1 */
     int code_min;
     int channels;
-    int source_rate;  /**< Hz, of what was encoded */
-    int64_t n_source; /**< samples per channel of the source; -1 = see the trailer */
+    int source_rate;    /**< Hz, of what was encoded */
+    int64_t n_source;   /**< samples per channel of the source; -1 = see the trailer */
+    int segment_frames; /**< frames of a segment, where each has a scale: the model's segment / hop;
+                             0 = there are none */
     int n_tags;
     const struct tess_tag *tags; /**< [n_tags]; a reader's live as long as it does */
 };
@@ -463,8 +465,18 @@ TESS_API int tess_writer_create(struct tess_writer **writer,
                                 struct tess_why *why);
 
 /** Appends n_frames of codes [n_frames][K]; a full chunk is written at once.
- *  Errors: CODE (nothing is taken), IO (the file is lost), ENDED (it is finished). Returns 0. */
+ *  Errors: CODE (nothing is taken), IO (the file is lost), ENDED (it is finished), ARGUMENT (the file
+ *  has segments). Returns 0. */
 TESS_API int tess_writer_put(struct tess_writer *writer, const uint16_t *codes, size_t n_frames);
+
+/** The same with the scales of the segments that begin in these frames, as a tess_encode_job gives
+ *  them; a full chunk is written when the next one begins. Errors: those, ARGUMENT (not as many scales
+ *  as segments), NONFINITE; nothing is taken then. Returns 0. */
+TESS_API int tess_writer_put_scaled(struct tess_writer *writer,
+                                    const uint16_t *codes,
+                                    size_t n_frames,
+                                    const float *scales,
+                                    size_t n_scales);
 
 /** Writes the last chunk and the trailer. n_source: samples per channel of the source at its own
  *  rate, as the header has it unless that is -1; the frames put must cover
@@ -499,6 +511,10 @@ TESS_API int64_t tess_reader_next(struct tess_reader *reader,
                                   uint16_t *codes,
                                   size_t capacity,
                                   struct tess_why *why);
+
+/** The scales of the segments that begin in the frames that the last tess_reader_next handed out, *n of
+ *  them, as a tess_decode_job takes them. They live until the reader's next call. Cannot fail. */
+TESS_API const float *tess_reader_scales(const struct tess_reader *reader, size_t *n);
 
 /** For a source that can seek: reads the trailer now, then goes back to the first frame.
  *  Errors: UNSUPPORTED (a pipe), TRUNCATED, CHECKSUM, FORMAT, IO. */

@@ -2,6 +2,7 @@
  * more with all checksums made right, so that what lies behind them is reached too. */
 #include "src/base.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <zlib.h>
@@ -44,6 +45,11 @@ static int64_t drain(struct tess_reader *r, uint16_t *codes, int *error)
     int64_t n, n_frames = 0;
     while ((n = tess_reader_next(r, codes, 7, NULL)) > 0) {
         check(n <= 7);
+        size_t n_scales;
+        const float *scales = tess_reader_scales(r, &n_scales);
+        check(n_scales <= 8 && (!n_scales || info->segment_frames));
+        for (size_t i = 0; i < n_scales; i++)
+            check(isfinite(scales[i]));
         for (int64_t i = 0; i < n * info->codebooks; i++)
             check((uint16_t)(codes[i] - info->code_min) < info->entries);
         n_frames += n;
@@ -98,7 +104,8 @@ static void sign_all(uint8_t *bytes, size_t n_bytes)
     while (n_bytes - at >= 36) {
         uint8_t *record = bytes + at;
         int is_chunk = !memcmp(record, "CHNK", 4);
-        uint64_t n = is_chunk ? 16 + (uint64_t)tess_le32(record + 12)
+        uint64_t side = 4 * (uint64_t)(tess_le32(record + 8) >> 16);
+        uint64_t n = is_chunk ? 16 + side + tess_le32(record + 12)
                               : 36 + (tess_le64(record + 28) & 0xFFFFFF) * 8 + 8;
         if (n_bytes - at < n + 4) return;
         sign(record, (size_t)n);

@@ -21,9 +21,9 @@ def header(m, version=1):
     texts = [m["model"], *(text for tag in m["tags"] for text in tag)]
     tail = b"".join(text.encode() + b"\0" for text in texts)
     head = struct.pack(
-        "<4sII8sIIIIiIIqI", b"TESS", version, 60 + len(tail) + 4, bytes(m["fingerprint"]),
+        "<4sII8sIIIIiIIqHH", b"TESS", version, 60 + len(tail) + 4, bytes(m["fingerprint"]),
         m["sample_rate"], m["hop"], m["codebooks"], m["entries"], m["code_min"], m["channels"],
-        m["source_rate"], m["n_source"], len(m["tags"]))
+        m["source_rate"], m["n_source"], len(m["tags"]), m["segment_frames"])
     return signed(head + tail)
 
 
@@ -51,16 +51,26 @@ def trailer(n_source, n_samples, n_frames, offsets, length=None, end=b"SSET"):
 
 def chunks_of(m, codes):
     n = math.ceil(2 * m["sample_rate"] / m["hop"])
+    n += -n % (m["segment_frames"] or 1)
     return [codes[i:i + n] for i in range(0, len(codes), n)]
+
+
+def scales_of(m, n_frames):
+    """One for each segment, the last of which is shorter than the others."""
+    g = m["segment_frames"]
+    return [0.5**i for i in range(n_frames // g + 1)] if g and n_frames else []
 
 
 def whole(m, codes, total):
     """The file of all codes, whose trailer says `total` samples at the source's rate."""
     parts = [header(m)]
     offsets = []
-    for frames in chunks_of(m, codes):
+    chunks, scales = chunks_of(m, codes), scales_of(m, len(codes))
+    for i, frames in enumerate(chunks):
+        n = len(scales) if i == len(chunks) - 1 else len(frames) // (m["segment_frames"] or len(frames))
+        side, scales = (scales[:n], scales[n:]) if scales else ((), scales)
         offsets.append(sum(map(len, parts)))
-        parts.append(chunk(m, frames))
+        parts.append(chunk(m, frames, side=side))
     n_samples = -(-total * m["sample_rate"] // m["source_rate"])
     assert len(codes) >= -(-n_samples // m["hop"])
     parts.append(trailer(total, n_samples, len(codes), offsets))
@@ -69,7 +79,7 @@ def whole(m, codes, total):
 
 def model(**changes):
     return dict(model="vector", fingerprint=range(0xA0, 0xA8), sample_rate=8, hop=2, codebooks=2,
-                entries=10, code_min=0, channels=1, source_rate=8, n_source=-1, tags=[]) | changes
+                entries=10, code_min=0, channels=1, source_rate=8, n_source=-1, tags=[], segment_frames=0) | changes
 
 
 def codes_of(m, n_frames):
@@ -85,6 +95,8 @@ GOOD = {  # name: model, samples of the source, frames beyond those that cover t
     "signed": (model(sample_rate=44100, source_rate=44100, hop=256, codebooks=3, entries=255,
                      code_min=-127, channels=2), 1100, 2),
     "wide": (model(entries=65536, codebooks=3, model=""), 5, 0),
+    "segments": (model(segment_frames=3), 36, 1),  # 9 + 9 + 1 frames, in segments of 3
+    "segments-full": (model(segment_frames=3), 36, 0),  # the last of 9 + 9 is a segment of its own
     "speech": (model(model="tessera-24k-speech", sample_rate=24000, hop=320, codebooks=4,
                      entries=1024, source_rate=44100, n_source=92000,
                      tags=[("title", "Grüße"), ("empty", ""), ("title", "again")]), 92000, 0),
@@ -141,7 +153,20 @@ def bad_files():
     yield "chunk-long", with_first(codes[:9]), "FORMAT", "chunk 0: 9 frames"
     yield "chunk-after-short", head + last + first + end, "FORMAT", "chunk 1 follows"
     yield "payload-kind", with_first(kind=1), "FORMAT", "kind 1"
-    yield "side-values", with_first(side=[1.0]), "FORMAT", "side values are not supported"
+    yield "side-values", with_first(side=[1.0]), "FORMAT", "1 side values where 0"
+    parts = model(segment_frames=3)
+
+    def with_scales(scales, n=9):
+        body = header(parts) + chunk(parts, codes[:1] * n, side=scales)
+        return body + trailer(2 * n, 2 * n, n, [len(header(parts))])
+
+    yield "scales-few", with_scales([1.0, 0.5]), "FORMAT", "2 side values where 3"
+    yield "scales-many", with_scales([1.0] * 5), "FORMAT", "5 side values where 3"
+    yield "scales-many-short", with_scales([1.0] * 4, n=8), "FORMAT", "4 side values where 3"
+    yield "scale-of-the-last", with_scales([1.0] * 3), "FORMAT", "no side value"
+    yield "scale-nan", with_scales([1.0, math.nan, 1.0, 1.0]), "FORMAT", "not finite"
+    extra = header(parts) + chunk(parts, codes[:1] * 9, side=[1.0] * 4)
+    yield "chunk-after-last", extra + chunk(parts, codes[:1], side=[1.0]), "FORMAT", "chunk 1 follows"
     yield "payload-bytes", with_first(payload=bytes(9)), "FORMAT", "9 payload bytes"
     yield "payload-huge", head + first[:12] + struct.pack("<I", 2**32 - 1), "FORMAT", "4294967295"
     yield "chunk-checksum", head + first[:20] + b"\xff" + first[21:] + last + end, "CHECKSUM", "chunk 0"
@@ -167,9 +192,10 @@ def description(m, codes, total):
     lines = [f"{key} {m[key]}" for key in ("sample_rate", "hop", "codebooks", "entries", "code_min",
                                            "channels", "source_rate", "n_source")]
     lines += [f"total {total}", f"samples {-(-total * m['sample_rate'] // m['source_rate'])}",
-              f"frames {len(codes)}", f"tags {len(m['tags'])}", f"model={m['model']}"]
+              f"frames {len(codes)}", f"segment_frames {m['segment_frames']}",
+              f"tags {len(m['tags'])}", f"model={m['model']}"]
     lines += [f"{key}={value}" for key, value in m["tags"]]
-    lines += [" ".join(map(str, frame)) for frame in codes]
+    lines += [" ".join(map(str, frame)) for frame in codes] + list(map(str, scales_of(m, len(codes))))
     return "\n".join(lines) + "\n"
 
 

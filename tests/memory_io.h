@@ -64,7 +64,31 @@ static inline struct memory view(const struct memory *file, size_t n, uint64_t s
     return (struct memory){.bytes = file->bytes, .size = n, .limit = SIZE_MAX, .seed = seed};
 }
 
-/* All frames of a source, `capacity` at a time. Returns how many, and the error or 0 in *error. */
+/* All frames of a source, `capacity` at a time, and their segments' scales. Returns how many, and the
+ * error or 0 in *error. */
+static inline size_t read_scaled(struct tess_reader *r,
+                                 uint16_t *codes,
+                                 size_t columns,
+                                 size_t capacity,
+                                 float *scales,
+                                 size_t *n_scales,
+                                 int64_t *error,
+                                 struct tess_why *why)
+{
+    size_t n_frames = 0;
+    *n_scales = 0;
+    while ((*error = tess_reader_next(r, codes + n_frames * columns, capacity, why)) > 0) {
+        size_t n;
+        const float *more = tess_reader_scales(r, &n);
+        memcpy(scales + *n_scales, more, n * sizeof *scales);
+        assert_true((size_t)*error <= capacity);
+        n_frames += (size_t)*error;
+        *n_scales += n;
+    }
+    return n_frames;
+}
+
+/* The same of a recording without segments. */
 static inline size_t read_codes(struct tess_reader *r,
                                 uint16_t *codes,
                                 size_t columns,
@@ -72,11 +96,9 @@ static inline size_t read_codes(struct tess_reader *r,
                                 int64_t *error,
                                 struct tess_why *why)
 {
-    size_t n_frames = 0;
-    while ((*error = tess_reader_next(r, codes + n_frames * columns, capacity, why)) > 0) {
-        assert_true((size_t)*error <= capacity);
-        n_frames += (size_t)*error;
-    }
+    size_t n_scales,
+        n_frames = read_scaled(r, codes, columns, capacity, NULL, &n_scales, error, why);
+    assert_int_equal(n_scales, 0);
     return n_frames;
 }
 

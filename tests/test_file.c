@@ -2,6 +2,8 @@
  * can fail. */
 #include "tests/memory_io.h"
 
+#include <math.h>
+
 /* ---- a recording ------------------------------------------------------------------------- */
 
 enum { K = 3, CHUNK = 8, MAX_FRAMES = 100 };
@@ -99,6 +101,111 @@ static void test_round_trip(void **state)
             }
         free(file.bytes);
     }
+}
+
+/* ---- segments ---------------------------------------------------------------------------- */
+
+/* Of 3 frames each: two seconds are 9 frames then. The last segment is never full. */
+enum { SEGMENT = 3 };
+
+static float scale_of(size_t segment)
+{
+    return 1.0f / (float)(segment + 1);
+}
+
+static struct tess_writer *scaled_writer(struct memory *m)
+{
+    struct tess_file_info info = recording;
+    struct tess_io io = sink(m);
+    struct tess_writer *w;
+    info.segment_frames = SEGMENT;
+    assert_int_equal(tess_writer_create(&w, &io, &info, NULL, NULL), 0);
+    return w;
+}
+
+static struct memory write_scaled(size_t n_frames, uint64_t seed)
+{
+    struct memory m = {.limit = SIZE_MAX};
+    struct tess_writer *w = scaled_writer(&m);
+    float scales[MAX_FRAMES];
+    size_t passed = 0;
+    for (size_t i = 0; i < MAX_FRAMES; i++)
+        scales[i] = scale_of(i);
+    for (size_t t = 0; t < n_frames;) {
+        size_t n = seed ? (size_t)random_below(&seed, (int)(n_frames - t) + 1) : n_frames;
+        size_t due = t + n == n_frames ? n_frames / SEGMENT + 1 : (t + n + SEGMENT - 1) / SEGMENT;
+        assert_int_equal(
+            tess_writer_put_scaled(w, some_codes() + t * K, n, scales + passed, due - passed), 0);
+        passed = due;
+        t += n;
+    }
+    assert_int_equal(tess_writer_finish(w, (int64_t)n_frames * 4, NULL), 0);
+    tess_writer_destroy(w);
+    return m;
+}
+
+static void test_scales(void **state)
+{
+    (void)state;
+    for (size_t n_frames = 0; n_frames <= 28; n_frames++)
+        for (uint64_t seed = 0; seed <= 8; seed++) {
+            struct memory file = write_scaled(n_frames, seed), m = view(&file, file.size, seed);
+            struct tess_io io = source(&m);
+            struct tess_reader *r;
+            uint16_t codes[MAX_FRAMES * K];
+            float scales[MAX_FRAMES];
+            size_t n_scales;
+            int64_t error;
+            assert_int_equal(tess_reader_create(&r, &io, NULL, NULL), 0);
+            assert_int_equal(read_scaled(r, codes, K, 1 + seed, scales, &n_scales, &error, NULL),
+                             n_frames);
+            assert_int_equal(error, 0);
+            assert_memory_equal(codes, some_codes(), n_frames * K * sizeof *codes);
+            assert_int_equal(n_scales, n_frames ? n_frames / SEGMENT + 1 : 0);
+            for (size_t i = 0; i < n_scales; i++)
+                assert_true(scales[i] == scale_of(i));
+            if (io.seek) assert_int_equal(tess_reader_scan(r, NULL), 0);
+            for (int64_t frame = 0; io.seek && frame < (int64_t)n_frames; frame++) {
+                assert_int_equal(tess_reader_seek(r, frame, NULL), 0);
+                read_scaled(r, codes, K, 2, scales, &n_scales, &error, NULL);
+                const size_t passed = ((size_t)frame + SEGMENT - 1) / SEGMENT;
+                assert_int_equal(n_scales, n_frames / SEGMENT + 1 - passed);
+                for (size_t i = 0; i < n_scales; i++)
+                    assert_true(scales[i] == scale_of(passed + i));
+            }
+            tess_reader_destroy(r);
+            free(file.bytes);
+        }
+}
+
+/* What does not fit is not taken. */
+static void test_scales_refused(void **state)
+{
+    (void)state;
+    const float ones[] = {1.0f, 1.0f, 1.0f}, bad[] = {1.0f, NAN};
+    const uint16_t *codes = some_codes();
+    struct memory m = {.limit = SIZE_MAX};
+    struct tess_writer *w = scaled_writer(&m);
+    struct tess_why why;
+    assert_int_equal(tess_writer_put(w, codes, 3), TESS_E_ARGUMENT);
+    assert_int_equal(tess_writer_put_scaled(w, codes, 4, ones, 1), TESS_E_ARGUMENT);
+    assert_int_equal(tess_writer_put_scaled(w, codes, 4, ones, 3), TESS_E_ARGUMENT);
+    assert_int_equal(tess_writer_put_scaled(w, codes, 4, bad, 2), TESS_E_NONFINITE);
+    assert_int_equal(tess_writer_put_scaled(w, codes, 3, ones, 1), 0);
+    assert_int_equal(tess_writer_finish(w, 12, &why), TESS_E_ARGUMENT); /* of whole segments */
+    assert_non_null(strstr(why.text, "has no scale"));
+    assert_int_equal(tess_writer_put_scaled(w, codes, 3, ones, 2), 0);
+    assert_int_equal(tess_writer_put_scaled(w, codes, 1, ones, 1),
+                     TESS_E_ARGUMENT); /* it was the end */
+    assert_int_equal(tess_writer_finish(w, 24, &why), 0);
+    tess_writer_destroy(w);
+    free(m.bytes);
+    m = (struct memory){.limit = SIZE_MAX};
+    struct tess_io io = sink(&m);
+    assert_int_equal(tess_writer_create(&w, &io, &recording, NULL, NULL), 0);
+    assert_int_equal(tess_writer_put_scaled(w, codes, 3, ones, 1), TESS_E_ARGUMENT);
+    tess_writer_destroy(w);
+    free(m.bytes);
 }
 
 /* ---- damage ------------------------------------------------------------------------------ */
@@ -413,6 +520,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_round_trip),
+        cmocka_unit_test(test_scales),
+        cmocka_unit_test(test_scales_refused),
         cmocka_unit_test(test_every_prefix),
         cmocka_unit_test(test_every_bit_flip),
         cmocka_unit_test(test_source_fails),

@@ -60,7 +60,9 @@ static void check_vector(const char *name, uint64_t seed)
     assert_int_equal(info->source_rate, number(f, "source_rate"));
     assert_int_equal(info->n_source, number(f, "n_source"));
     int64_t total = number(f, "total"), samples = number(f, "samples");
-    int64_t frames = number(f, "frames"), n_tags = number(f, "tags"), error;
+    int64_t frames = number(f, "frames"), error;
+    assert_int_equal(info->segment_frames, number(f, "segment_frames"));
+    int64_t n_tags = number(f, "tags");
     for (int i = 0; i < 8; i++)
         assert_int_equal(info->fingerprint[i], 0xA0 + i);
     assert_int_equal(info->n_tags, n_tags);
@@ -73,7 +75,9 @@ static void check_vector(const char *name, uint64_t seed)
     assert_non_null(codes);
     assert_true(frames + 1 < ROOM);
     assert_int_equal(tess_reader_frames(r), -1);
-    assert_int_equal(read_codes(r, codes, columns, 1, &error, NULL), frames);
+    float scales[ROOM];
+    size_t n_scales = 0;
+    assert_int_equal(read_scaled(r, codes, columns, 1, scales, &n_scales, &error, NULL), frames);
     assert_int_equal(error, 0);
     assert_int_equal(tess_reader_frames(r), frames);
     assert_int_equal(tess_reader_samples(r), samples);
@@ -83,7 +87,13 @@ static void check_vector(const char *name, uint64_t seed)
         assert_int_equal(fscanf(f, "%d", &code), 1);
         assert_int_equal(info->code_min < 0 ? (int16_t)codes[i] : codes[i], code);
     }
-    assert_int_equal(tess_writer_put(w, codes, (size_t)frames), 0);
+    for (size_t i = 0; i < n_scales; i++) {
+        float scale;
+        assert_int_equal(fscanf(f, "%f", &scale), 1);
+        assert_true(scales[i] == scale);
+    }
+    assert_int_equal(fscanf(f, "%*s"), EOF); /* nothing is left */
+    assert_int_equal(tess_writer_put_scaled(w, codes, (size_t)frames, scales, n_scales), 0);
     assert_int_equal(tess_writer_finish(w, total, NULL), 0);
     assert_int_equal(copy.size, file.size);
     assert_memory_equal(copy.bytes, file.bytes, file.size);
@@ -99,7 +109,8 @@ static void check_vector(const char *name, uint64_t seed)
 static void test_vectors(void **state)
 {
     (void)state;
-    static const char *const names[] = {"empty", "tiny", "boundary", "signed", "wide", "speech"};
+    static const char *const names[] = {"empty", "tiny",     "boundary",      "signed",
+                                        "wide",  "segments", "segments-full", "speech"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         for (uint64_t seed = 0; seed <= 3; seed++)
             check_vector(names[i], seed);
