@@ -80,7 +80,7 @@ static inline size_t read_scaled(struct tess_reader *r,
     while ((*error = tess_reader_next(r, codes + n_frames * columns, capacity, why)) > 0) {
         size_t n;
         const float *more = tess_reader_scales(r, &n);
-        memcpy(scales + *n_scales, more, n * sizeof *scales);
+        if (n) memcpy(scales + *n_scales, more, n * sizeof *scales);
         assert_true((size_t)*error <= capacity);
         n_frames += (size_t)*error;
         *n_scales += n;
