@@ -24,9 +24,9 @@ struct bench {
     struct tess_decoder *decoder;
     int codebooks;
     float *pcm;      /* [n_frames * hop][channels]: whole frames of sound */
-    float *out;      /* the same, decoded */
-    uint16_t *codes; /* [n_frames][codebooks] */
-    size_t n_frames;
+    float *out;      /* [n_out][channels]: the same, decoded */
+    uint16_t *codes; /* [n_room][codebooks], of which n_codes have been encoded */
+    size_t n_frames, n_out, n_room, n_codes;
     double open_seconds; /* what opening the model took */
 };
 
@@ -39,22 +39,23 @@ static int encode(struct bench *b, struct tess_worker *worker, size_t step)
     for (size_t t = 0; t < b->n_frames; t += step) {
         size_t n = b->n_frames - t < step ? b->n_frames - t : step;
         int64_t got = tess_encoder_push(worker, b->encoder, b->pcm + t * width, n * hop,
-                                        b->codes + done * (size_t)b->codebooks, b->n_frames - done);
+                                        b->codes + done * (size_t)b->codebooks, b->n_room - done);
         if (got < 0) return (int)got;
         done += (size_t)got;
     }
     int64_t got = tess_encoder_flush(worker, b->encoder, b->codes + done * (size_t)b->codebooks,
-                                     b->n_frames - done);
+                                     b->n_room - done);
+    b->n_codes = done + (size_t)(got < 0 ? 0 : got);
     return got < 0 ? (int)got : 0;
 }
 
 static int decode(struct bench *b, struct tess_worker *worker, size_t step)
 {
-    size_t channels = (size_t)b->info.channels, left = b->n_frames * (size_t)b->info.hop;
+    size_t channels = (size_t)b->info.channels, left = b->n_out;
     float *out = b->out;
     tess_decoder_reset(b->decoder);
-    for (size_t t = 0; t < b->n_frames; t += step) {
-        size_t n = b->n_frames - t < step ? b->n_frames - t : step;
+    for (size_t t = 0; t < b->n_codes; t += step) {
+        size_t n = b->n_codes - t < step ? b->n_codes - t : step;
         int64_t got = tess_decoder_push(worker, b->decoder, b->codes + t * (size_t)b->codebooks, n,
                                         out, left);
         if (got < 0) return (int)got;
@@ -182,8 +183,10 @@ static int open_streams(struct bench *b)
     if (!error) error = tess_encoder_create(&b->encoder, b->model, &what);
     if (!error) error = tess_decoder_create(&b->decoder, b->model, &what);
     if (error) return cli_fail(CLI_FAILED, "bench: %s", tess_strerror(error));
-    b->codes = malloc(sizeof(uint16_t) * b->n_frames * (size_t)b->codebooks);
-    b->out = malloc(sizeof(float) * b->n_frames * (size_t)b->info.hop * (size_t)b->info.channels);
+    b->n_room = (size_t)tess_encoder_bound(b->model, b->n_frames * (size_t)b->info.hop);
+    b->n_out = (size_t)tess_model_samples(b->model, (int64_t)b->n_room);
+    b->codes = malloc(sizeof(uint16_t) * b->n_room * (size_t)b->codebooks);
+    b->out = malloc(sizeof(float) * b->n_out * (size_t)b->info.channels);
     return b->codes && b->out ? CLI_OK : cli_fail_memory();
 }
 

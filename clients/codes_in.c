@@ -25,6 +25,7 @@ static int open_tess(struct cli_codes_in *c)
     memcpy(c->fingerprint, info->fingerprint, sizeof c->fingerprint);
     c->has_fingerprint = true;
     c->codebooks = info->codebooks;
+    c->segment_frames = info->segment_frames;
     return CLI_OK;
 }
 
@@ -36,6 +37,8 @@ static int open_json(struct cli_codes_in *c)
     c->codebooks = json.codebooks;
     c->n_frames = json.n_frames;
     c->n_json_samples = json.n_samples;
+    c->all_scales = json.scales;
+    c->segment_frames = json.segment_frames;
     memcpy(c->model, json.model, sizeof c->model);
     return exit_code;
 }
@@ -58,6 +61,7 @@ void cli_codes_in_close(struct cli_codes_in *c)
 {
     tess_reader_destroy(c->reader);
     free(c->codes);
+    free(c->all_scales);
     *c = (struct cli_codes_in){0};
 }
 
@@ -65,7 +69,19 @@ static int64_t read_tess(struct cli_codes_in *c, uint16_t *frames, size_t capaci
 {
     struct tess_why why;
     int64_t n = tess_reader_next(c->reader, frames, capacity, &why);
+    c->scales = tess_reader_scales(c->reader, &c->n_scales);
     return n < 0 ? -cli_fail(CLI_FAILED, "%s: %s", c->in->name, why.text) : n;
+}
+
+static int64_t read_json(struct cli_codes_in *c, uint16_t *frames, size_t n)
+{
+    const int64_t k = c->codebooks, each = c->segment_frames, end = c->at + (int64_t)n;
+    memcpy(frames, c->codes + c->at * k, n * (size_t)k * sizeof *frames);
+    if (!c->all_scales) return (int64_t)n;
+    const int64_t first = (c->at + each - 1) / each;
+    c->scales = c->all_scales + first;
+    c->n_scales = (size_t)((end == c->n_frames ? end / each + 1 : (end + each - 1) / each) - first);
+    return (int64_t)n;
 }
 
 static int64_t read_npy(struct cli_codes_in *c, uint16_t *frames, size_t n)
@@ -83,17 +99,15 @@ static int64_t read_npy(struct cli_codes_in *c, uint16_t *frames, size_t n)
 int64_t cli_codes_in_read(struct cli_codes_in *c, uint16_t *frames, size_t capacity)
 {
     int64_t n;
+    c->n_scales = 0;
     if (c->reader) {
         n = read_tess(c, frames, capacity);
     } else {
         int64_t left = c->n_frames - c->at;
         n = left < (int64_t)capacity ? left : (int64_t)capacity;
-        if (c->codes) {
-            memcpy(frames, c->codes + c->at * c->codebooks,
-                   (size_t)n * (size_t)c->codebooks * sizeof *frames);
-        } else if (n > 0) {
-            n = read_npy(c, frames, (size_t)n);
-        } else if (cli_input_read(c->in, frames, 1) > 0) {
+        if (n > 0) {
+            n = c->codes ? read_json(c, frames, (size_t)n) : read_npy(c, frames, (size_t)n);
+        } else if (!c->codes && cli_input_read(c->in, frames, 1) > 0) {
             return -cli_fail(CLI_FAILED, "%s: bytes after the last frame", c->in->name);
         }
     }
@@ -101,13 +115,11 @@ int64_t cli_codes_in_read(struct cli_codes_in *c, uint16_t *frames, size_t capac
     return n;
 }
 
-int64_t cli_codes_in_samples(const struct cli_codes_in *c, const struct tess_model_info *model)
+int64_t cli_codes_in_samples(const struct cli_codes_in *c, const struct tess_model *model)
 {
     if (c->reader) return tess_reader_samples(c->reader);
     if (c->n_json_samples >= 0) return c->n_json_samples;
-    int64_t n = c->n_frames * model->hop;
-    if (model->decode == TESS_WHOLE_CLIP) n -= model->encode_delay; /* its padding */
-    return n > 0 ? n : 0;
+    return tess_model_samples(model, c->n_frames);
 }
 
 int64_t cli_codes_in_source(const struct cli_codes_in *c, int *source_rate)

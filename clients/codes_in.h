@@ -16,6 +16,10 @@ struct cli_codes_in {
     int64_t n_json_samples;     /* -1 where the file does not say */
     struct tess_reader *reader; /* tess */
     uint16_t *codes;            /* json */
+    float *all_scales;          /* json; NULL: the file has none */
+    int segment_frames;         /* 0: the file has no scales */
+    const float *scales;        /* [n_scales]: of the segments that begin in the frames read last */
+    size_t n_scales;
 };
 
 /** Reads the head. Returns 0 or an exit code, the reason told. */
@@ -28,7 +32,7 @@ int64_t cli_codes_in_read(struct cli_codes_in *codes, uint16_t *frames, size_t c
 
 /** Samples per channel that the codes stand for: at the rate of the model that decodes them, and of
  *  the source with its rate (0 where the file does not say). -1 while a pipe has not told yet. */
-int64_t cli_codes_in_samples(const struct cli_codes_in *codes, const struct tess_model_info *model);
+int64_t cli_codes_in_samples(const struct cli_codes_in *codes, const struct tess_model *model);
 int64_t cli_codes_in_source(const struct cli_codes_in *codes, int *source_rate);
 
 #endif

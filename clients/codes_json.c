@@ -4,6 +4,7 @@
 #include "report.h"
 
 #include <cjson/cJSON.h>
+#include <float.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -64,6 +65,27 @@ static bool take_rows(struct cli_codes_json *json, const cJSON *rows, bool colum
     return true;
 }
 
+/* The scales, one for each segment: see docs/format.md. None is as good as all. */
+static bool take_scales(struct cli_codes_json *json, const cJSON *root)
+{
+    const cJSON *scales = cJSON_GetObjectItemCaseSensitive(root, "audio_scales");
+    if (!scales) return true;
+    const cJSON *each = cJSON_GetObjectItemCaseSensitive(root, "segment_frames");
+    json->segment_frames = (int)whole(each, 1, UINT16_MAX, 0);
+    json->n_scales = (size_t)cJSON_GetArraySize(scales);
+    if (!cJSON_IsArray(scales) || !json->segment_frames ||
+        (int64_t)json->n_scales != (json->n_frames ? json->n_frames / json->segment_frames + 1 : 0))
+        return false;
+    json->scales = malloc(json->n_scales * sizeof *json->scales + 1);
+    if (!json->scales) return false;
+    float *at = json->scales;
+    for (const cJSON *item = scales->child; item; item = item->next) {
+        if (!cJSON_IsNumber(item) || fabs(item->valuedouble) > (double)FLT_MAX) return false;
+        *at++ = (float)item->valuedouble;
+    }
+    return true;
+}
+
 static int take(struct cli_codes_json *json, const cJSON *root, const char *name)
 {
     const char *model = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(root, "model"));
@@ -79,10 +101,13 @@ static int take(struct cli_codes_json *json, const cJSON *root, const char *name
         return cli_fail(CLI_FAILED, "%s: layout \"%s\" is not KT or TK", name, layout);
     const cJSON *rows = cJSON_GetObjectItemCaseSensitive(root, "audio_codes");
     if (!cJSON_IsArray(rows)) return cli_fail(CLI_FAILED, "%s: no audio_codes", name);
-    if (take_rows(json, rows, columns_first)) return CLI_OK;
-    return cli_fail(CLI_FAILED,
-                    "%s: audio_codes is not a rectangle of whole 16-bit numbers of layout %s", name,
-                    layout);
+    if (!take_rows(json, rows, columns_first))
+        return cli_fail(CLI_FAILED,
+                        "%s: audio_codes is not a rectangle of whole 16-bit numbers of layout %s",
+                        name, layout);
+    if (take_scales(json, root)) return CLI_OK;
+    return cli_fail(CLI_FAILED, "%s: audio_scales is not a number a segment of segment_frames",
+                    name);
 }
 
 int cli_codes_json_read(struct cli_codes_json *json, struct cli_input *in)
@@ -106,6 +131,16 @@ done:
     return exit_code;
 }
 
+static bool add_scales(const struct cli_codes_json *json, cJSON *root)
+{
+    if (!json->segment_frames) return true;
+    cJSON *scales = cJSON_AddArrayToObject(root, "audio_scales");
+    bool all = scales && cJSON_AddNumberToObject(root, "segment_frames", json->segment_frames);
+    for (size_t i = 0; all && i < json->n_scales; i++)
+        all = cJSON_AddItemToArray(scales, cJSON_CreateNumber((double)json->scales[i]));
+    return all;
+}
+
 /* The object without its codes, as text without the closing brace; NULL without memory. */
 static char *head(const struct cli_codes_json *json)
 {
@@ -116,7 +151,7 @@ static char *head(const struct cli_codes_json *json)
         cJSON_AddNumberToObject(root, "n_samples", (double)json->n_samples) &&
         cJSON_AddNumberToObject(root, "n_frames", (double)json->n_frames) &&
         cJSON_AddNumberToObject(root, "n_codebooks", json->codebooks) &&
-        cJSON_AddStringToObject(root, "layout", "KT"))
+        cJSON_AddStringToObject(root, "layout", "KT") && add_scales(json, root))
         text = cJSON_PrintUnformatted(root);
     cJSON_Delete(root);
     if (text) text[strlen(text) - 1] = 0;

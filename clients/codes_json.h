@@ -1,5 +1,6 @@
 /* Codes as JSON, {"model", "sample_rate", "n_samples", "n_frames", "n_codebooks",
- * "layout": "KT", "audio_codes": [[...], ...]}: columns first, so the whole has to be held. */
+ * "layout": "KT", "audio_codes": [[...], ...]}: columns first, so the whole has to be held. Codes of
+ * segments have "segment_frames" and "audio_scales": [...] too, a scale a segment. */
 #ifndef CLI_CODES_JSON_H
 #define CLI_CODES_JSON_H
 
@@ -13,6 +14,9 @@ struct cli_codes_json {
     int64_t n_frames;
     int codebooks;
     uint16_t *codes; /* [n_frames][codebooks]; freed by the reader's caller */
+    int segment_frames;
+    float *scales; /* [n_scales]; likewise */
+    size_t n_scales;
 };
 
 /** Reads layouts KT and TK. Returns 0 or an exit code, the reason told. */

@@ -34,6 +34,7 @@ static int tess_open(struct cli_codes_out *c, int source_rate)
         .channels = c->model->channels,
         .source_rate = source_rate,
         .n_source = -1, /* in the trailer: the bytes are then those that a pipe gives */
+        .segment_frames = c->model->segment / c->model->hop,
     };
     memcpy(info.model, c->model->name, sizeof info.model);
     memcpy(info.fingerprint, c->model->sha256, sizeof info.fingerprint);
@@ -42,9 +43,9 @@ static int tess_open(struct cli_codes_out *c, int source_rate)
     return error ? fail_writer(c, error, why.text) : CLI_OK;
 }
 
-static int tess_put(struct cli_codes_out *c, const uint16_t *frames, size_t n)
+static int tess_put(struct cli_codes_out *c, const struct cli_frames *f)
 {
-    int error = tess_writer_put(c->writer, frames, n);
+    int error = tess_writer_put_scaled(c->writer, f->codes, f->n, f->scales, f->n_scales);
     return error ? fail_writer(c, error, tess_strerror(error)) : CLI_OK;
 }
 
@@ -71,16 +72,16 @@ static int npy_open(struct cli_codes_out *c, int source_rate)
     return c->spool < 0 ? cli_fail(CLI_IO, "temporary file: %s", strerror(errno)) : CLI_OK;
 }
 
-static int npy_put(struct cli_codes_out *c, const uint16_t *frames, size_t n)
+static int npy_put(struct cli_codes_out *c, const struct cli_frames *f)
 {
     char name[] = "temporary file";
     struct cli_output spool = {.name = name, .fd = c->spool};
     struct cli_output *to = c->out->seekable ? c->out : &spool;
     uint8_t block[4096];
-    size_t n_values = n * (size_t)c->codebooks;
+    size_t n_values = f->n * (size_t)c->codebooks;
     for (size_t i = 0, fill = 0; i < n_values; i++) {
-        block[fill++] = (uint8_t)frames[i];
-        block[fill++] = (uint8_t)(frames[i] >> 8);
+        block[fill++] = (uint8_t)f->codes[i];
+        block[fill++] = (uint8_t)(f->codes[i] >> 8);
         if (fill < sizeof block && i + 1 < n_values) continue;
         if (cli_output_write(to, block, fill) < 0) return cli_output_fail(to);
         fill = 0;
@@ -109,16 +110,24 @@ static int json_open(struct cli_codes_out *c, int source_rate)
     return CLI_OK;
 }
 
-static int json_put(struct cli_codes_out *c, const uint16_t *frames, size_t n)
+static int json_put(struct cli_codes_out *c, const struct cli_frames *f)
 {
-    size_t width = (size_t)c->codebooks * sizeof *frames;
-    if (c->n_frames + (int64_t)n > c->capacity) {
-        c->capacity = 2 * (c->n_frames + (int64_t)n);
+    size_t width = (size_t)c->codebooks * sizeof *f->codes;
+    if (c->n_frames + (int64_t)f->n > c->capacity) {
+        c->capacity = 2 * (c->n_frames + (int64_t)f->n);
         uint16_t *more = realloc(c->codes, (size_t)c->capacity * width);
         if (!more) return cli_fail_memory();
         c->codes = more;
     }
-    memcpy(c->codes + c->n_frames * c->codebooks, frames, n * width);
+    memcpy(c->codes + c->n_frames * c->codebooks, f->codes, f->n * width);
+    if (c->n_scales + f->n_scales > c->scale_capacity) {
+        c->scale_capacity = 2 * (c->n_scales + f->n_scales);
+        float *more = realloc(c->scales, c->scale_capacity * sizeof *more);
+        if (!more) return cli_fail_memory();
+        c->scales = more;
+    }
+    for (size_t i = 0; i < f->n_scales; i++)
+        c->scales[c->n_scales++] = f->scales[i];
     return CLI_OK;
 }
 
@@ -131,6 +140,9 @@ static int json_finish(struct cli_codes_out *c, int64_t n_source, int64_t n_samp
         .n_frames = c->n_frames,
         .codebooks = c->codebooks,
         .codes = c->codes,
+        .segment_frames = c->model->segment / c->model->hop,
+        .scales = c->scales,
+        .n_scales = c->n_scales,
     };
     memcpy(json.model, c->model->name, sizeof json.model);
     return cli_codes_json_write(&json, c->model->code_min < 0, c->out);
@@ -163,10 +175,10 @@ int cli_codes_out_open(struct cli_codes_out *c,
     return format->open(c, source_rate);
 }
 
-int cli_codes_out_put(struct cli_codes_out *c, const uint16_t *frames, size_t n)
+int cli_codes_out_put(struct cli_codes_out *c, const struct cli_frames *frames)
 {
-    int exit_code = n ? c->format->put(c, frames, n) : CLI_OK;
-    c->n_frames += (int64_t)n;
+    int exit_code = frames->n ? c->format->put(c, frames) : CLI_OK;
+    c->n_frames += (int64_t)frames->n;
     return exit_code;
 }
 
@@ -180,5 +192,6 @@ void cli_codes_out_close(struct cli_codes_out *c)
     tess_writer_destroy(c->writer);
     if (c->format && c->spool >= 0) close(c->spool);
     free(c->codes);
+    free(c->scales);
     *c = (struct cli_codes_out){0};
 }

@@ -15,12 +15,22 @@ struct cli_codes_out {
     int spool;                  /* npy into a pipe: a temporary file, else -1 */
     uint16_t *codes;            /* json: [capacity][K] */
     int64_t capacity;
+    float *scales; /* json: [n_scales] */
+    size_t n_scales, scale_capacity;
+};
+
+/* Frames [n][codebooks], and the scales of the segments that begin in them, where there are any. */
+struct cli_frames {
+    const uint16_t *codes;
+    size_t n;
+    const float *scales;
+    size_t n_scales;
 };
 
 struct cli_codes_format {
     const char *name, *suffix;
     int (*open)(struct cli_codes_out *codes, int source_rate);
-    int (*put)(struct cli_codes_out *codes, const uint16_t *frames, size_t n);
+    int (*put)(struct cli_codes_out *codes, const struct cli_frames *frames);
     int (*finish)(struct cli_codes_out *codes, int64_t n_source, int64_t n_samples);
 };
 
@@ -37,8 +47,8 @@ int cli_codes_out_open(struct cli_codes_out *codes,
                        int codebooks,
                        int source_rate);
 
-/** Appends frames [n][codebooks]. Returns as above. */
-int cli_codes_out_put(struct cli_codes_out *codes, const uint16_t *frames, size_t n);
+/** Appends frames; .npy leaves their scales out. Returns as above. */
+int cli_codes_out_put(struct cli_codes_out *codes, const struct cli_frames *frames);
 
 /** Completes the codes: samples per channel of the source and at the model's rate. */
 int cli_codes_out_finish(struct cli_codes_out *codes, int64_t n_source, int64_t n_samples);

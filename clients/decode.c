@@ -81,6 +81,8 @@ static int open_decoder(struct decode *d)
         return cli_fail(CLI_FAILED, "%s: %s does not decode %d codebooks", d->in.name, d->info.name,
                         d->codes_in.codebooks);
     if (error) return cli_fail(CLI_FAILED, "decoder: %s", tess_strerror(error));
+    if (d->info.segment && !d->codes_in.segment_frames && !d->options->quiet)
+        cli_say("%s: holds no scales: each segment is as loud as any other", d->in.name);
     d->n_block = (BLOCK + 1) * (size_t)d->info.hop + (size_t)d->info.decode_delay;
     return CLI_OK;
 }
@@ -88,7 +90,7 @@ static int open_decoder(struct decode *d)
 /* For what is held back, and what n_frames more and the end give. */
 static int make_room(struct decode *d, size_t n_frames)
 {
-    size_t n = d->n_held + (n_frames + 1) * (size_t)d->info.hop + (size_t)d->info.decode_delay;
+    size_t n = d->n_held + (size_t)tess_decoder_bound(d->model, n_frames);
     if (n <= d->n_pcm) return CLI_OK;
     float *pcm = realloc(d->pcm, sizeof *pcm * n * (size_t)d->info.channels);
     if (!pcm) return cli_fail_memory();
@@ -144,7 +146,7 @@ static int open_sound(struct decode *d)
     if (exit_code) return exit_code;
 
     int source_rate;
-    int64_t n = cli_codes_in_samples(&d->codes_in, &d->info);
+    int64_t n = cli_codes_in_samples(&d->codes_in, d->model);
     n = length_of(n, d->info.sample_rate, rate);
     if (d->to_source) n = cli_codes_in_source(&d->codes_in, &source_rate);
     struct cli_pcm pcm = {rate, d->info.channels, d->options->as_float ? 32 : 16,
@@ -190,6 +192,8 @@ static int push(struct decode *d, size_t n_frames, bool end)
         .decoder = d->decoder,
         .codes = d->codes,
         .n_frames = n_frames,
+        .scales = d->codes_in.scales,
+        .n_scales = d->codes_in.n_scales,
         .end = end,
         .pcm = d->pcm + d->n_held * channels,
         .capacity = d->n_pcm - d->n_held,
@@ -200,7 +204,7 @@ static int push(struct decode *d, size_t n_frames, bool end)
                         (long long)(d->codes_in.at - (int64_t)n_frames),
                         (long long)d->codes_in.at - 1, tess_strerror(error));
     size_t n = d->n_held + (size_t)job.n_samples;
-    int64_t n_all = cli_codes_in_samples(&d->codes_in, &d->info);
+    int64_t n_all = cli_codes_in_samples(&d->codes_in, d->model);
     if (n_all >= 0 && (int64_t)n > n_all - d->n_samples) /* frames beyond the sound's end */
         n = (size_t)(n_all - d->n_samples);
     size_t n_final = n > hop && !end ? n - hop : 0;
@@ -216,7 +220,7 @@ static int end(struct decode *d)
     int exit_code = push(d, d->n_kept, true);
     if (exit_code) return exit_code;
     int source_rate;
-    int64_t n = cli_codes_in_samples(&d->codes_in, &d->info) - d->n_samples;
+    int64_t n = cli_codes_in_samples(&d->codes_in, d->model) - d->n_samples;
     if (n < 0 || n > (int64_t)d->n_held)
         return cli_fail(CLI_FAILED, "%s: the number of samples is not that of the frames",
                         d->in.name);
@@ -301,7 +305,7 @@ int cli_decode(const struct cli_options *options)
     if (!exit_code) exit_code = open_decoder(&d);
     if (!exit_code) exit_code = open_sound(&d);
     if (!exit_code) {
-        double total = (double)cli_codes_in_samples(&d.codes_in, &d.info) / d.info.sample_rate;
+        double total = (double)cli_codes_in_samples(&d.codes_in, d.model) / d.info.sample_rate;
         cli_progress_start(&progress, options, total);
         exit_code = run(&d, &progress);
     }

@@ -29,7 +29,8 @@ struct encode {
     float *pcm; /* [n_block][channels of the sound] */
     size_t n_block;
     uint16_t *codes; /* [n_codes][codebooks] */
-    size_t n_codes;
+    float *scales;   /* [n_scales], of segments */
+    size_t n_codes, n_scales;
     int codebooks;
     int64_t n_samples; /* at the model's rate, so far */
     float *clip;       /* [clip_capacity][channels]: of a model that needs all samples at once */
@@ -56,13 +57,17 @@ static int open_sound(struct encode *e, const char *path)
                             e->info.channels, e->n_block);
 }
 
-/* For the codes of one push of n samples, of what the encoder may hold back, and of the end. */
+/* For the codes of one push of n samples. */
 static int make_room(struct encode *e, size_t n)
 {
-    e->n_codes = (n + (size_t)e->info.encode_delay) / (size_t)e->info.hop + 2;
+    const size_t segment = (size_t)(e->info.segment / e->info.hop);
+    e->n_codes = (size_t)tess_encoder_bound(e->model, n);
+    e->n_scales = segment ? e->n_codes / segment + 1 : 0;
     free(e->codes);
+    free(e->scales);
     e->codes = malloc(sizeof(uint16_t) * e->n_codes * (size_t)e->codebooks);
-    return e->codes ? CLI_OK : cli_fail_memory();
+    e->scales = malloc(sizeof(float) * e->n_scales + 1);
+    return e->codes && e->scales ? CLI_OK : cli_fail_memory();
 }
 
 static int open_encoder(struct encode *e)
@@ -113,11 +118,14 @@ static int push(struct encode *e, const float *pcm, size_t n, bool end)
         .end = end,
         .codes = e->codes,
         .capacity = e->n_codes,
+        .scales = e->scales,
+        .scale_capacity = e->n_scales,
     };
     int error = tess_encode(e->worker, &job, 1);
     if (error) return cli_fail(CLI_FAILED, "%s: %s", e->in.name, tess_strerror(error));
     e->n_samples += (int64_t)n;
-    int exit_code = cli_codes_out_put(&e->codes_out, e->codes, (size_t)job.n_frames);
+    struct cli_frames frames = {e->codes, (size_t)job.n_frames, e->scales, (size_t)job.n_scales};
+    int exit_code = cli_codes_out_put(&e->codes_out, &frames);
     for (int64_t t = 0; t < job.n_frames && !exit_code && e->hashes.out; t++)
         exit_code = cli_hashes_put(&e->hashes, e->codes + t * e->codebooks);
     return exit_code;
@@ -176,8 +184,7 @@ static int run(struct encode *e, struct cli_progress *progress)
     if (e->audio.at < e->audio.n_samples && !e->options->quiet)
         cli_say("%s: ends early, after %lld of %lld samples", e->in.name, (long long)e->audio.at,
                 (long long)e->audio.n_samples);
-    size_t n_least = (size_t)e->info.min_samples;
-    int exit_code = e->n_clip ? make_room(e, e->n_clip > n_least ? e->n_clip : n_least) : CLI_OK;
+    int exit_code = e->n_clip ? make_room(e, e->n_clip) : CLI_OK;
     return exit_code ? exit_code : push(e, e->clip, e->n_clip, true);
 }
 
@@ -230,6 +237,7 @@ static void close_all(struct encode *e)
     tess_model_close(e->model);
     free(e->clip);
     free(e->codes);
+    free(e->scales);
     free(e->pcm);
 }
 

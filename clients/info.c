@@ -52,6 +52,8 @@ static void print_text(const char *name, const struct contents *c)
         printf("source       %lld samples at %d Hz\n", (long long)i->n_source, i->source_rate);
     printf("frames       %lld of %d codes from %d to %d\n", (long long)c->n_frames, i->codebooks,
            i->code_min, i->code_min + i->entries - 1);
+    if (i->segment_frames)
+        printf("segments     of %d frames, each with a scale\n", i->segment_frames);
     printf("size         %llu bytes, %.3f kbit/s\n", (unsigned long long)c->n_bytes, c->kbits);
     for (int t = 0; t < i->n_tags; t++)
         printf("tag          %s=%s\n", i->tags[t].key, i->tags[t].value);
@@ -83,6 +85,7 @@ static void print_json(const char *name, const struct contents *c)
     add(root, "n_source", i->n_source);
     add(root, "n_frames", c->n_frames);
     cJSON_AddNumberToObject(root, "n_codebooks", i->codebooks);
+    cJSON_AddNumberToObject(root, "segment_frames", i->segment_frames);
     cJSON_AddNumberToObject(root, "entries", i->entries);
     cJSON_AddNumberToObject(root, "code_min", i->code_min);
     cJSON_AddNumberToObject(root, "bytes", (double)c->n_bytes);

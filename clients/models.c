@@ -53,6 +53,8 @@ static cJSON *to_json(const struct tess_model_info *i)
     cJSON_AddStringToObject(root, "decode", capability(i->decode));
     cJSON_AddNumberToObject(root, "encode_delay", i->encode_delay);
     cJSON_AddNumberToObject(root, "decode_delay", i->decode_delay);
+    cJSON_AddNumberToObject(root, "segment", i->segment);
+    cJSON_AddNumberToObject(root, "segment_stride", i->segment_stride);
     cJSON_AddNumberToObject(root, "parameters", (double)i->parameters);
     cJSON_AddNumberToObject(root, "encode_flops", i->encode_flops);
     cJSON_AddNumberToObject(root, "decode_flops", i->decode_flops);
@@ -79,6 +81,9 @@ static void print_text(const struct tess_model_info *i)
            capability(i->encode), i->encode_delay, i->encode_flops / 1e9);
     printf("decode       %s, delay %d samples, %.3f Gflop a second of sound\n",
            capability(i->decode), i->decode_delay, i->decode_flops / 1e9);
+    if (i->segment)
+        printf("segments     of %d samples every %d, each with a scale\n", i->segment,
+               i->segment_stride);
     printf("parameters   %llu\n", (unsigned long long)i->parameters);
     printf("arithmetic   %s, kernels %s\n", i->arithmetic, i->kernel);
 }

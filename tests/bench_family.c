@@ -93,7 +93,7 @@ int main(int argc, char **argv)
     size_t n_speech = 0;
     float *speech = read_speech(&n_speech);
     b.n = (size_t)(seconds * info->sample_rate) / (size_t)info->hop * (size_t)info->hop;
-    b.room = b.n / (size_t)info->hop + 2;
+    b.room = (size_t)tess_encoder_bound(b.codec.model, b.n);
     b.pcm = zeros(b.n, sizeof *b.pcm * (size_t)info->channels);
     b.codes = zeros(b.room * (size_t)info->codebooks, sizeof *b.codes);
     b.out = zeros(b.room * (size_t)info->hop, sizeof *b.out * (size_t)info->channels);
