@@ -145,7 +145,11 @@ int srv_json_open(const struct srv_models *models,
 
 /* ---- what clients get ---- */
 
-static const char *const capability_names[] = {"live", "delayed", "whole-clip"};
+static const char *capability(const struct tess_model_info *info, enum tess_capability c)
+{
+    static const char *const names[] = {"live", "delayed", "whole-clip"};
+    return info->segment ? "segments" : names[c];
+}
 
 static void add_model(cJSON *list, const struct srv_model *m)
 {
@@ -164,8 +168,8 @@ static void add_model(cJSON *list, const struct srv_model *m)
     cJSON_AddItemToObject(o, "codebooks_legal", legal);
     cJSON_AddNumberToObject(o, "entries", info->entries);
     cJSON_AddNumberToObject(o, "code_min", info->code_min);
-    cJSON_AddStringToObject(o, "encode", capability_names[info->encode]);
-    cJSON_AddStringToObject(o, "decode", capability_names[info->decode]);
+    cJSON_AddStringToObject(o, "encode", capability(info, info->encode));
+    cJSON_AddStringToObject(o, "decode", capability(info, info->decode));
     cJSON_AddNumberToObject(o, "encode_delay", info->encode_delay);
     cJSON_AddNumberToObject(o, "decode_delay", info->decode_delay);
     cJSON_AddItemToArray(list, o);

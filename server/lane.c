@@ -69,7 +69,7 @@ static int check(const struct srv_lane_config *c)
         return TESS_E_ARGUMENT;
     if (scaled(BLOCK_OUT, c->rate, info->sample_rate) * (size_t)widest > SRV_WIDE)
         return TESS_E_ARGUMENT;
-    return (encode ? info->encode : info->decode) == TESS_WHOLE_CLIP ? TESS_E_UNSUPPORTED : 0;
+    return srv_can_stream(info, encode) ? 0 : TESS_E_UNSUPPORTED;
 }
 
 int srv_lane_create(struct srv_lane **lane, const struct srv_lane_config *config)

@@ -24,6 +24,13 @@ void srv_models_close(struct srv_models *models);
 /** The model called `name`, the first for NULL; NULL when there is none. */
 const struct srv_model *srv_models_find(const struct srv_models *models, const char *name);
 
+/** Whether a client can stream it: not where the whole clip is needed, nor where segments have scales,
+ *  which no message carries. */
+static inline bool srv_can_stream(const struct tess_model_info *info, bool encode)
+{
+    return !info->segment && (encode ? info->encode : info->decode) != TESS_WHOLE_CLIP;
+}
+
 static inline double srv_frame_rate(const struct tess_model_info *info)
 {
     return (double)info->sample_rate / info->hop;

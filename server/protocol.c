@@ -179,7 +179,7 @@ static int open_channel(struct srv_session *s,
     if (error) {
         free(c);
         strcpy(why->text, error == TESS_E_UNSUPPORTED
-                              ? "this model needs the whole clip: it cannot stream"
+                              ? "this model cannot stream: it needs whole clips, or has scales"
                               : tess_strerror(error));
         return error == TESS_E_NOMEM ? TESS_WIRE_INTERNAL : TESS_WIRE_BAD_REQUEST;
     }

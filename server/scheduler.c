@@ -391,7 +391,7 @@ static int calibrate(struct srv_scheduler *s, int m, enum srv_direction directio
 {
     const struct srv_model *model = &s->models->item[m];
     bool encode = direction == SRV_ENCODE;
-    if ((encode ? model->info.encode : model->info.decode) == TESS_WHOLE_CLIP) return 0;
+    if (!srv_can_stream(&model->info, encode)) return 0;
     struct srv_lane_config config = {model,
                                      direction,
                                      model->info.codebooks_default,
