@@ -16,6 +16,7 @@ import signal
 import socket
 import struct
 import subprocess
+import sys
 import tempfile
 import time
 
@@ -189,6 +190,26 @@ class Stream:
         while self.stats is None:
             self.take()
         return self
+
+
+# Listening sockets become descriptors from 3 on, and the daemon takes this process's place.
+HAND_OVER = """
+import fcntl, os, sys
+n, names, words = int(sys.argv[1]), sys.argv[2], sys.argv[3:]
+kept = [fcntl.fcntl(int(fd), fcntl.F_DUPFD_CLOEXEC, 100) for fd in words[:n]]
+for i, fd in enumerate(kept):
+    os.dup2(fd, 3 + i)
+os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS=str(n), LISTEN_FDNAMES=names)
+os.execv(words[n], words[n:])
+"""
+
+
+def handed_over(**sockets):
+    """Options of Daemon that hand it listening sockets as a service manager does: name=[socket...]."""
+    pairs = [(name, s.fileno()) for name, some in sockets.items() for s in some]
+    fds = [fd for _, fd in pairs]
+    return {"pass_fds": fds, "wrapper": [sys.executable, "-c", HAND_OVER, str(len(fds)),
+                                         ":".join(name for name, _ in pairs), *map(str, fds)]}
 
 
 class Daemon:
