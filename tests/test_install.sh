@@ -53,6 +53,14 @@ echo "-- the command, after the move"
 "$prefix/bin/tessera" encode "$source/tests/data/speech.flac" speech.tess
 "$prefix/bin/tessera" decode speech.tess speech.wav
 test -s speech.wav
+
+echo "-- the example does what the command does"
+gcc -Wall -Wextra -Werror "$source/examples/live.c" $(pkg-config --cflags --libs tessera) -lm -o live
+"$prefix/bin/tessera" decode -q --raw speech.tess speech.raw
+"$prefix/bin/tessera" encode -q --raw --raw-rate 24000 --raw-chan 1 speech.raw - |
+    "$prefix/bin/tessera" decode -q --raw - twice.raw
+LD_LIBRARY_PATH=$libdir ./live "$model" <speech.raw | cmp - twice.raw
+
 rm "$model"
 status=0
 "$prefix/bin/tessera" encode "$source/tests/data/speech.flac" again.tess || status=$?
