@@ -15,7 +15,7 @@ enum { BLOCK_BYTES = 65536 }; /* what a pipe holds */
 
 static int open_bytes(struct cli_audio_in *a)
 {
-    size_t width = cli_pcm_bytes(&a->pcm);
+    size_t width = fmt_pcm_bytes(&a->pcm);
     a->n_block = width < BLOCK_BYTES ? BLOCK_BYTES / width : 1;
     a->bytes = malloc(a->n_block * width);
     return a->bytes ? CLI_OK : cli_fail_memory();
@@ -27,24 +27,24 @@ static int open_file(struct cli_audio_in *a)
     a->file = sf_open_fd(a->in->fd, SFM_READ, &info, SF_FALSE);
     if (!a->file)
         return cli_fail(CLI_FAILED, "%s: not a sound file: %s", a->in->name, sf_strerror(NULL));
-    a->pcm = (struct cli_pcm){.rate = info.samplerate, .channels = info.channels};
+    a->pcm = (struct fmt_pcm){.rate = info.samplerate, .channels = info.channels};
     a->n_samples = info.frames >= 0 && info.frames < SF_COUNT_MAX ? info.frames : -1;
     return CLI_OK;
 }
 
-int cli_audio_in_open(struct cli_audio_in *a, struct cli_input *in, const struct cli_pcm *raw)
+int cli_audio_in_open(struct cli_audio_in *a, struct cli_input *in, const struct fmt_pcm *raw)
 {
     *a = (struct cli_audio_in){.in = in, .n_samples = -1, .bytes_left = UINT64_MAX};
     if (raw) {
         a->pcm = *raw;
         off_t n = in->seekable ? lseek(in->fd, 0, SEEK_END) : -1;
         if (in->seekable && cli_input_seek(in, 0) < 0) return cli_input_fail(in);
-        if (n >= 0) a->n_samples = (int64_t)((uint64_t)n / cli_pcm_bytes(raw));
+        if (n >= 0) a->n_samples = (int64_t)((uint64_t)n / fmt_pcm_bytes(raw));
         return open_bytes(a);
     }
     if (!in->seekable && cli_wav_read_head(in, &a->pcm, &a->bytes_left)) {
         if (a->bytes_left != UINT64_MAX)
-            a->n_samples = (int64_t)(a->bytes_left / cli_pcm_bytes(&a->pcm));
+            a->n_samples = (int64_t)(a->bytes_left / fmt_pcm_bytes(&a->pcm));
         return open_bytes(a);
     }
     int exit_code = in->seekable ? CLI_OK : cli_input_spool(in);
@@ -68,7 +68,7 @@ static void drain(struct cli_input *in)
 
 static int64_t read_bytes(struct cli_audio_in *a, float *pcm, size_t capacity)
 {
-    size_t width = cli_pcm_bytes(&a->pcm);
+    size_t width = fmt_pcm_bytes(&a->pcm);
     size_t want = (capacity < a->n_block ? capacity : a->n_block) * width;
     while (a->n_fill < width) {
         size_t n = want - a->n_fill;
@@ -83,7 +83,7 @@ static int64_t read_bytes(struct cli_audio_in *a, float *pcm, size_t capacity)
         if (a->bytes_left != UINT64_MAX) a->bytes_left -= (uint64_t)got;
     }
     size_t n = a->n_fill / width;
-    cli_pcm_to_float(&a->pcm, a->bytes, n * (size_t)a->pcm.channels, pcm);
+    fmt_pcm_to_float(&a->pcm, a->bytes, n * (size_t)a->pcm.channels, pcm);
     a->n_fill -= n * width;
     memmove(a->bytes, a->bytes + n * width, a->n_fill);
     return (int64_t)n;

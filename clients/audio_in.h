@@ -2,14 +2,14 @@
 #ifndef CLI_AUDIO_IN_H
 #define CLI_AUDIO_IN_H
 
+#include "formats/pcm.h"
 #include "input.h"
-#include "pcm.h"
 
 #include <sndfile.h>
 
 struct cli_audio_in {
     struct cli_input *in; /* borrowed */
-    struct cli_pcm pcm;   /* rate and channels of the sound; bits only where file is NULL */
+    struct fmt_pcm pcm;   /* rate and channels of the sound; bits only where file is NULL */
     int64_t n_samples;    /* per channel; -1 = not known yet */
     int64_t at;           /* samples per channel read so far */
     SNDFILE *file;        /* NULL for bytes read by ourselves: */
@@ -22,7 +22,7 @@ struct cli_audio_in {
 /** Opens the sound in `in`. `raw` (or NULL) says that it is headerless and what it holds. A pipe
  *  that has to be searched (FLAC, Ogg) is spooled to a temporary file first.
  *  Returns 0 or an exit code, the reason told. */
-int cli_audio_in_open(struct cli_audio_in *audio, struct cli_input *in, const struct cli_pcm *raw);
+int cli_audio_in_open(struct cli_audio_in *audio, struct cli_input *in, const struct fmt_pcm *raw);
 void cli_audio_in_close(struct cli_audio_in *audio);
 
 /** Up to `capacity` samples per channel into pcm [capacity][channels], every one finite; from a

@@ -2,29 +2,29 @@
  * written again once the length is known. */
 #include "audio_out.h"
 
+#include "formats/wav.h"
 #include "report.h"
-#include "wav.h"
 
 #include <stdlib.h>
 
 static int write_head(struct cli_audio_out *a, int64_t n_samples)
 {
-    uint8_t head[CLI_WAV_HEAD];
-    size_t n = cli_wav_head(head, &a->pcm, n_samples, a->has_wide_head);
+    uint8_t head[FMT_WAV_HEAD];
+    size_t n = fmt_wav_head(head, &a->pcm, n_samples, a->has_wide_head);
     return cli_output_write(a->out, head, n) < 0 ? cli_output_fail(a->out) : CLI_OK;
 }
 
 int cli_audio_out_open(struct cli_audio_out *a,
                        struct cli_output *out,
-                       const struct cli_pcm *pcm,
+                       const struct fmt_pcm *pcm,
                        bool raw,
                        int64_t n_samples)
 {
     *a = (struct cli_audio_out){.out = out, .pcm = *pcm, .has_head = !raw, .n_block = 4096};
     bool may_be_long =
-        n_samples < 0 || (uint64_t)n_samples >= (UINT32_MAX - CLI_WAV_HEAD) / cli_pcm_bytes(pcm);
+        n_samples < 0 || (uint64_t)n_samples >= (UINT32_MAX - FMT_WAV_HEAD) / fmt_pcm_bytes(pcm);
     a->has_wide_head = out->seekable && may_be_long;
-    a->bytes = malloc(a->n_block * cli_pcm_bytes(pcm));
+    a->bytes = malloc(a->n_block * fmt_pcm_bytes(pcm));
     if (!a->bytes) return cli_fail_memory();
     return raw ? CLI_OK : write_head(a, n_samples);
 }
@@ -33,8 +33,8 @@ int cli_audio_out_write(struct cli_audio_out *a, const float *samples, size_t n)
 {
     while (n > 0) {
         size_t some = n < a->n_block ? n : a->n_block, n_values = some * (size_t)a->pcm.channels;
-        cli_pcm_from_float(&a->pcm, samples, n_values, a->bytes);
-        if (cli_output_write(a->out, a->bytes, some * cli_pcm_bytes(&a->pcm)) < 0)
+        fmt_pcm_from_float(&a->pcm, samples, n_values, a->bytes);
+        if (cli_output_write(a->out, a->bytes, some * fmt_pcm_bytes(&a->pcm)) < 0)
             return cli_output_fail(a->out);
         a->n_samples += (int64_t)some;
         samples += n_values;

@@ -2,12 +2,12 @@
 #ifndef CLI_AUDIO_OUT_H
 #define CLI_AUDIO_OUT_H
 
+#include "formats/pcm.h"
 #include "output.h"
-#include "pcm.h"
 
 struct cli_audio_out {
     struct cli_output *out; /* borrowed */
-    struct cli_pcm pcm;
+    struct fmt_pcm pcm;
     bool has_head, has_wide_head;
     int64_t n_samples; /* per channel, written so far */
     uint8_t *bytes;
@@ -19,7 +19,7 @@ struct cli_audio_out {
  *  Returns 0 or an exit code, the reason told. */
 int cli_audio_out_open(struct cli_audio_out *audio,
                        struct cli_output *out,
-                       const struct cli_pcm *pcm,
+                       const struct fmt_pcm *pcm,
                        bool raw,
                        int64_t n_samples);
 

@@ -2,8 +2,8 @@
  * file is gone back to and a pipe waits for the end; .json has columns first and is held whole. */
 #include "codes_out.h"
 
-#include "codes_json.h"
-#include "npy.h"
+#include "formats/codes_json.h"
+#include "formats/npy.h"
 #include "report.h"
 
 #include <errno.h>
@@ -59,8 +59,8 @@ static int tess_finish(struct cli_codes_out *c, int64_t n_source, int64_t n_samp
 
 static int npy_write_head(struct cli_codes_out *c)
 {
-    uint8_t head[CLI_NPY_HEAD];
-    cli_npy_head(head, c->n_frames, c->codebooks, c->model->code_min < 0);
+    uint8_t head[FMT_NPY_HEAD];
+    fmt_npy_head(head, c->n_frames, c->codebooks, c->model->code_min < 0);
     return cli_output_write(c->out, head, sizeof head) < 0 ? cli_output_fail(c->out) : CLI_OK;
 }
 
@@ -134,7 +134,7 @@ static int json_put(struct cli_codes_out *c, const struct cli_frames *f)
 static int json_finish(struct cli_codes_out *c, int64_t n_source, int64_t n_samples)
 {
     (void)n_source;
-    struct cli_codes_json json = {
+    struct fmt_codes_json json = {
         .sample_rate = c->model->sample_rate,
         .n_samples = n_samples,
         .n_frames = c->n_frames,
@@ -145,7 +145,15 @@ static int json_finish(struct cli_codes_out *c, int64_t n_source, int64_t n_samp
         .n_scales = c->n_scales,
     };
     memcpy(json.model, c->model->name, sizeof json.model);
-    return cli_codes_json_write(&json, c->model->code_min < 0, c->out);
+    struct fmt_json_text text;
+    char block[4096];
+    if (fmt_json_text_start(&text, &json, FMT_KT, c->model->code_min < 0) != 0)
+        return cli_fail_memory();
+    int exit_code = CLI_OK;
+    for (size_t n; !exit_code && (n = fmt_json_text_next(&text, block, sizeof block)) > 0;)
+        if (cli_output_write(c->out, block, n) < 0) exit_code = cli_output_fail(c->out);
+    fmt_json_text_stop(&text);
+    return exit_code;
 }
 
 static const struct cli_codes_format formats[] = {

@@ -2,9 +2,9 @@
  * a file of codes -> frames -> samples -> the wanted rate -> bytes.
  * The last hop waits until the end has been seen: only there does a pipe tell the exact length. */
 #include "audio_out.h"
-#include "codes_in.h"
 #include "convert.h"
 #include "find_model.h"
+#include "formats/codes_in.h"
 #include "progress.h"
 #include "report.h"
 #include "verbs.h"
@@ -22,7 +22,7 @@ struct decode {
     struct tess_decoder *decoder;
     struct cli_input in;
     struct cli_output out;
-    struct cli_codes_in codes_in;
+    struct fmt_codes_in codes_in;
     struct cli_convert convert;
     struct cli_audio_out audio;
     uint16_t *codes; /* [n_codes][codebooks]: kept ones, then those of a block */
@@ -37,9 +37,23 @@ struct decode {
     int64_t n_out, limit; /* written, and at most to be written: -1 = all */
 };
 
+static int open_codes(struct decode *d)
+{
+    struct tess_io io = {
+        .ctx = &d->in,
+        .read = cli_input_read,
+        .seek = d->in.seekable ? cli_input_seek : NULL,
+    };
+    const uint8_t *start;
+    size_t n = cli_input_peek(&d->in, 6, &start);
+    struct tess_why why;
+    if (fmt_codes_in_open(&d->codes_in, &io, start, n, &why) == 0) return CLI_OK;
+    return cli_fail(CLI_FAILED, "%s: %s", d->in.name, why.text);
+}
+
 static bool opens_codes(const struct decode *d)
 {
-    const struct cli_codes_in *c = &d->codes_in;
+    const struct fmt_codes_in *c = &d->codes_in;
     if (c->has_fingerprint)
         return memcmp(c->fingerprint, d->info.sha256, sizeof c->fingerprint) == 0;
     return !c->model[0] || strcmp(c->model, d->info.name) == 0;
@@ -48,7 +62,7 @@ static bool opens_codes(const struct decode *d)
 /* -m decides; else TESSERA_MODEL if it is the one that made the codes; else the one they name. */
 static int open_model(struct decode *d)
 {
-    const struct cli_codes_in *c = &d->codes_in;
+    const struct fmt_codes_in *c = &d->codes_in;
     const char *environment = getenv("TESSERA_MODEL"), *names[2];
     int n = 0;
     if (d->options->model) {
@@ -108,7 +122,7 @@ static int choose_rate(struct decode *d, int *rate)
     if (!text) return CLI_OK;
     d->to_source = strcmp(text, "source") == 0;
     if (d->to_source) {
-        cli_codes_in_source(&d->codes_in, rate);
+        fmt_codes_in_source(&d->codes_in, rate);
         return *rate ? CLI_OK : cli_fail(CLI_FAILED, "%s: has no source rate", d->in.name);
     }
     char *end;
@@ -146,10 +160,10 @@ static int open_sound(struct decode *d)
     if (exit_code) return exit_code;
 
     int source_rate;
-    int64_t n = cli_codes_in_samples(&d->codes_in, d->model);
+    int64_t n = fmt_codes_in_samples(&d->codes_in, d->model);
     n = length_of(n, d->info.sample_rate, rate);
-    if (d->to_source) n = cli_codes_in_source(&d->codes_in, &source_rate);
-    struct cli_pcm pcm = {rate, d->info.channels, d->options->as_float ? 32 : 16,
+    if (d->to_source) n = fmt_codes_in_source(&d->codes_in, &source_rate);
+    struct fmt_pcm pcm = {rate, d->info.channels, d->options->as_float ? 32 : 16,
                           d->options->as_float};
     return cli_audio_out_open(&d->audio, &d->out, &pcm, d->options->raw, n);
 }
@@ -204,7 +218,7 @@ static int push(struct decode *d, size_t n_frames, bool end)
                         (long long)(d->codes_in.at - (int64_t)n_frames),
                         (long long)d->codes_in.at - 1, tess_strerror(error));
     size_t n = d->n_held + (size_t)job.n_samples;
-    int64_t n_all = cli_codes_in_samples(&d->codes_in, d->model);
+    int64_t n_all = fmt_codes_in_samples(&d->codes_in, d->model);
     if (n_all >= 0 && (int64_t)n > n_all - d->n_samples) /* frames beyond the sound's end */
         n = (size_t)(n_all - d->n_samples);
     size_t n_final = n > hop && !end ? n - hop : 0;
@@ -220,11 +234,11 @@ static int end(struct decode *d)
     int exit_code = push(d, d->n_kept, true);
     if (exit_code) return exit_code;
     int source_rate;
-    int64_t n = cli_codes_in_samples(&d->codes_in, d->model) - d->n_samples;
+    int64_t n = fmt_codes_in_samples(&d->codes_in, d->model) - d->n_samples;
     if (n < 0 || n > (int64_t)d->n_held)
         return cli_fail(CLI_FAILED, "%s: the number of samples is not that of the frames",
                         d->in.name);
-    if (d->to_source) d->limit = cli_codes_in_source(&d->codes_in, &source_rate);
+    if (d->to_source) d->limit = fmt_codes_in_source(&d->codes_in, &source_rate);
     exit_code = write_samples(d, d->pcm, (size_t)n);
     if (!exit_code) exit_code = write_block(d, NULL, 0);
     if (!exit_code) exit_code = cli_audio_out_finish(&d->audio);
@@ -242,7 +256,9 @@ static int64_t read_block(struct decode *d)
         d->codes = codes;
         d->n_codes = n;
     }
-    return cli_codes_in_read(&d->codes_in, d->codes + d->n_kept * width, BLOCK);
+    struct tess_why why;
+    int64_t n = fmt_codes_in_read(&d->codes_in, d->codes + d->n_kept * width, BLOCK, &why);
+    return n < 0 ? -cli_fail(CLI_FAILED, "%s: %s", d->in.name, why.text) : n;
 }
 
 static int keep(struct decode *d, size_t n_frames)
@@ -286,7 +302,7 @@ static void close_all(struct decode *d)
     cli_audio_out_close(&d->audio);
     cli_output_close(&d->out);
     cli_convert_close(&d->convert);
-    cli_codes_in_close(&d->codes_in);
+    fmt_codes_in_close(&d->codes_in);
     cli_input_close(&d->in);
     if (d->decoder) tess_decoder_destroy(d->decoder, d->model);
     tess_worker_destroy(d->worker);
@@ -300,12 +316,12 @@ int cli_decode(const struct cli_options *options)
     struct decode d = {.options = options, .in.fd = -1, .out.fd = -1};
     struct cli_progress progress;
     int exit_code = cli_input_open(&d.in, options->args[0]);
-    if (!exit_code) exit_code = cli_codes_in_open(&d.codes_in, &d.in);
+    if (!exit_code) exit_code = open_codes(&d);
     if (!exit_code) exit_code = open_model(&d);
     if (!exit_code) exit_code = open_decoder(&d);
     if (!exit_code) exit_code = open_sound(&d);
     if (!exit_code) {
-        double total = (double)cli_codes_in_samples(&d.codes_in, d.model) / d.info.sample_rate;
+        double total = (double)fmt_codes_in_samples(&d.codes_in, d.model) / d.info.sample_rate;
         cli_progress_start(&progress, options, total);
         exit_code = run(&d, &progress);
     }

@@ -39,13 +39,13 @@ struct encode {
 
 static int open_sound(struct encode *e, const char *path)
 {
-    struct cli_pcm raw;
+    struct fmt_pcm raw;
     int exit_code = cli_options_raw(e->options, &raw);
     if (!exit_code) exit_code = cli_input_open(&e->in, path);
     if (!exit_code) exit_code = cli_audio_in_open(&e->audio, &e->in, e->options->raw ? &raw : NULL);
     if (exit_code) return exit_code;
 
-    const struct cli_pcm *pcm = &e->audio.pcm;
+    const struct fmt_pcm *pcm = &e->audio.pcm;
     e->n_block = pcm->channels < BLOCK / 256 ? (size_t)(BLOCK / pcm->channels) : 256;
     e->pcm = malloc(sizeof(float) * e->n_block * (size_t)pcm->channels);
     if (!e->pcm) return cli_fail_memory();

@@ -206,9 +206,9 @@ int cli_options_family(const struct cli_options *options,
     return CLI_OK;
 }
 
-int cli_options_raw(const struct cli_options *options, struct cli_pcm *pcm)
+int cli_options_raw(const struct cli_options *options, struct fmt_pcm *pcm)
 {
-    *pcm = (struct cli_pcm){
+    *pcm = (struct fmt_pcm){
         .rate = options->raw_rate ? options->raw_rate : 48000,
         .channels = options->raw_channels ? options->raw_channels : 2,
         .bits = options->raw_bits ? options->raw_bits : 16,

@@ -2,7 +2,7 @@
 #ifndef CLI_OPTIONS_H
 #define CLI_OPTIONS_H
 
-#include "pcm.h"
+#include "formats/pcm.h"
 #include "src/tessera.h"
 
 /* Which verbs take an option; rows of options.c name several. */
@@ -55,7 +55,7 @@ void cli_options_help(const struct cli_verb *verb);
 
 /** The raw format that the options ask for: defaults 48000 Hz, 2 channels, 16 bits, as opusenc.
  *  Returns 0 or CLI_USAGE, the reason told. */
-int cli_options_raw(const struct cli_options *options, struct cli_pcm *pcm);
+int cli_options_raw(const struct cli_options *options, struct fmt_pcm *pcm);
 
 /** The value of the model's own option that --option gives, else 0. Returns 0 or CLI_USAGE, the
  *  reason told. */

@@ -1,40 +1,15 @@
 /* Bytes of a client's JSON in, checked values out; and the JSON that clients get. */
 #include "server/json.h"
 
+#include "formats/json.h"
+
 #include <math.h>
 #include <stdarg.h>
 #include <string.h>
 
-enum { MAX_DEPTH = 16 };
-
-static bool shallow(const uint8_t *bytes, size_t n)
-{
-    int depth = 0;
-    bool quoted = false;
-    for (size_t i = 0; i < n; i++) {
-        uint8_t c = bytes[i];
-        if (quoted && c == '\\')
-            i++;
-        else if (c == '"')
-            quoted = !quoted;
-        else if (!quoted && (c == '{' || c == '[') && ++depth > MAX_DEPTH)
-            return false;
-        else if (!quoted && (c == '}' || c == ']'))
-            depth--;
-    }
-    return true;
-}
-
 cJSON *srv_json_parse(const uint8_t *bytes, size_t n)
 {
-    if (!shallow(bytes, n) || memchr(bytes, 0, n)) return NULL;
-    const char *end = NULL, *text = (const char *)bytes;
-    cJSON *object = cJSON_ParseWithLengthOpts(text, n, &end, false);
-    while (object && end < text + n && strchr(" \t\r\n", *end))
-        end++;
-    if (object && cJSON_IsObject(object) && end == text + n) return object;
-    cJSON_Delete(object);
-    return NULL;
+    return fmt_json_parse((const char *)bytes, n);
 }
 
 bool srv_json_text(const cJSON *object, const char *name, const char *fallback, const char **text)

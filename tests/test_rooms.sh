@@ -7,7 +7,7 @@ trap 'rm -rf "$copy"' EXIT
 
 "$root/.ci/rooms.sh" "$root"
 
-cp -r "$root"/{dsp,rvq,src,clients} "$copy"
+cp -r "$root"/{dsp,rvq,src,formats,clients} "$copy"
 while read -r room header; do
     echo "#include $header" >"$copy/$room/guest.c"
     if said=$("$root/.ci/rooms.sh" "$copy" 2>&1); then
@@ -26,6 +26,8 @@ rvq <fftw3.h>
 src "clients/peak.h"
 src "missing.h"
 src <soxr.h>
+formats "clients/input.h"
+formats <sndfile.h>
 clients "src/base.h"
 clients "src/simd.h"
 clients "dsp/stft.h"

@@ -1,12 +1,13 @@
 /* Codes in, in one of three formats, told apart by their first bytes. */
-#ifndef CLI_CODES_IN_H
-#define CLI_CODES_IN_H
+#ifndef FMT_CODES_IN_H
+#define FMT_CODES_IN_H
 
-#include "input.h"
 #include "src/tessera.h"
 
-struct cli_codes_in {
-    struct cli_input *in; /* borrowed */
+#include <stdbool.h>
+
+struct fmt_codes_in {
+    struct tess_io io;
     char model[64];       /* name of the model they are of; "" where the file does not say */
     bool has_fingerprint; /* .tess */
     unsigned char fingerprint[8];
@@ -22,17 +23,26 @@ struct cli_codes_in {
     size_t n_scales;
 };
 
-/** Reads the head. Returns 0 or an exit code, the reason told. */
-int cli_codes_in_open(struct cli_codes_in *codes, struct cli_input *in);
-void cli_codes_in_close(struct cli_codes_in *codes);
+/** Reads the head. Copies *io; a source that can seek is checked to its end where its format allows.
+ *  `start` [n_start] are the first bytes that `io` is going to give, six unless there are fewer. Returns
+ *  0, or an error with the reason in *why. */
+int fmt_codes_in_open(struct fmt_codes_in *codes,
+                      const struct tess_io *io,
+                      const uint8_t *start,
+                      size_t n_start,
+                      struct tess_why *why);
+void fmt_codes_in_close(struct fmt_codes_in *codes);
 
 /** Up to `capacity` frames into frames [capacity][codebooks]. Returns how many, 0 at the end (when
- *  the file has been found whole), or a negated exit code, the reason told. */
-int64_t cli_codes_in_read(struct cli_codes_in *codes, uint16_t *frames, size_t capacity);
+ *  the file has been found whole), or an error, the reason in *why. */
+int64_t fmt_codes_in_read(struct fmt_codes_in *codes,
+                          uint16_t *frames,
+                          size_t capacity,
+                          struct tess_why *why);
 
 /** Samples per channel that the codes stand for: at the rate of the model that decodes them, and of
  *  the source with its rate (0 where the file does not say). -1 while a pipe has not told yet. */
-int64_t cli_codes_in_samples(const struct cli_codes_in *codes, const struct tess_model *model);
-int64_t cli_codes_in_source(const struct cli_codes_in *codes, int *source_rate);
+int64_t fmt_codes_in_samples(const struct fmt_codes_in *codes, const struct tess_model *model);
+int64_t fmt_codes_in_source(const struct fmt_codes_in *codes, int *source_rate);
 
 #endif

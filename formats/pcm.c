@@ -1,6 +1,6 @@
 /* Bytes to samples and back. Each integer format is its value over 2^(bits-1), as libsndfile reads
  * it, so a sound gives the same floats whether it came as a file or through a pipe. */
-#include "pcm.h"
+#include "formats/pcm.h"
 
 #include <math.h>
 #include <string.h>
@@ -13,7 +13,7 @@ static uint32_t le(const uint8_t *b, int n_bytes)
     return v;
 }
 
-void cli_pcm_to_float(const struct cli_pcm *pcm, const uint8_t *bytes, size_t n, float *out)
+void fmt_pcm_to_float(const struct fmt_pcm *pcm, const uint8_t *bytes, size_t n, float *out)
 {
     int width = pcm->bits / 8;
     for (size_t i = 0; i < n; i++, bytes += width) {
@@ -27,7 +27,7 @@ void cli_pcm_to_float(const struct cli_pcm *pcm, const uint8_t *bytes, size_t n,
     }
 }
 
-void cli_pcm_from_float(const struct cli_pcm *pcm, const float *in, size_t n, uint8_t *bytes)
+void fmt_pcm_from_float(const struct fmt_pcm *pcm, const float *in, size_t n, uint8_t *bytes)
 {
     for (size_t i = 0; i < n; i++) {
         uint32_t v;
