@@ -109,10 +109,17 @@ static void write_all(FILE *to, const struct srv_server *server)
         SRV_DROPS(DROP_NAME)
 #undef DROP_NAME
     };
+    static const char *const refusals[] = {
+#define REFUSAL_NAME(name, text, ...) text,
+        SRV_REFUSALS(REFUSAL_NAME)
+#undef REFUSAL_NAME
+    };
     connections(to, server);
     one(to, "streams_active", "gauge", "Streams that are open.", server->n_streams);
     one(to, "streams_max", "gauge", "Streams that may be open.",
         (double)server->options.max_streams);
+    one(to, "load_ratio", "gauge", "Share of the workers' time that live streams need.",
+        srv_scheduler_load(server->scheduler, NULL, false, false));
     one(to, "frames_encoded_total", "counter", "Frames encoded.", (double)m->frames[SRV_ENCODE]);
     one(to, "frames_decoded_total", "counter", "Frames decoded.", (double)m->frames[SRV_DECODE]);
     histogram(to, "step_duration_seconds", "Time that a batch took.", &m->step_seconds);
@@ -125,6 +132,10 @@ static void write_all(FILE *to, const struct srv_server *server)
     for (int d = 0; d < SRV_N_DROPS; d++)
         fprintf(to, "tessera_clients_dropped_total{reason=\"%s\"} %llu\n", drops[d],
                 (unsigned long long)m->dropped[d]);
+    head(to, "streams_refused_total", "counter", "Streams that were not opened for want of room.");
+    for (int r = 0; r < SRV_N_REFUSALS; r++)
+        fprintf(to, "tessera_streams_refused_total{reason=\"%s\"} %llu\n", refusals[r],
+                (unsigned long long)m->refused[r]);
     one(to, "streams_cut_total", "counter", "Streams whose connection ended before END.",
         (double)m->cut);
     head(to, "bytes_total", "counter", "Bytes of messages.");

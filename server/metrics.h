@@ -17,6 +17,7 @@ struct srv_metrics {
     uint64_t frames[SRV_N_DIRECTIONS]; /* encoded, decoded */
     uint64_t deadline_misses;
     uint64_t dropped[SRV_N_DROPS];
+    uint64_t refused[SRV_N_REFUSALS];
     uint64_t cut; /* streams whose connection went without END */
     uint64_t bytes_in, bytes_out;
     struct srv_histogram step_seconds, batch_streams, queue_seconds;

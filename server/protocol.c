@@ -104,6 +104,18 @@ static void check_memory(struct srv_channel *c, int error)
 
 typedef void handler(struct srv_session *s, uint16_t number, const uint8_t *payload, size_t n);
 
+/* A name is the client's to choose, the log's lines are not: other bytes than ASCII's are not shown. */
+static void log_client(const struct srv_session *s, const char *client)
+{
+    char name[40];
+    size_t n = 0;
+    for (; client[n] && n < sizeof name - 1; n++)
+        name[n] = client[n] >= ' ' && client[n] <= '~' ? client[n] : '?';
+    name[n] = 0;
+    srv_log(&s->server->log, SRV_INFO, "client", "client %u by %s: %s", s->id, s->transport->proto,
+            name);
+}
+
 static void on_hello(struct srv_session *s, uint16_t number, const uint8_t *payload, size_t n)
 {
     (void)number;
@@ -124,8 +136,7 @@ static void on_hello(struct srv_session *s, uint16_t number, const uint8_t *payl
     else {
         s->state = SRV_OPEN;
         s->since = s->pinged = s->answered = (int64_t)uv_hrtime();
-        srv_log(&s->server->log, SRV_INFO, "client", "client %u by %s: %.40s", s->id,
-                s->transport->proto, client);
+        log_client(s, client);
         srv_protocol_ready(s);
     }
     cJSON_Delete(json);
@@ -142,26 +153,35 @@ static void on_pong(struct srv_session *s, uint16_t number, const uint8_t *paylo
     s->answered = (int64_t)uv_hrtime();
 }
 
-static int admit(const struct srv_session *s, const struct srv_open *open, struct tess_why *why)
+/* Whether one stream more may be, and if not, why. */
+static int admit(struct srv_session *s, const struct srv_open *open, struct tess_why *why)
 {
-    const struct srv_server *server = s->server;
+    static const struct {
+        int error;
+        const char *text;
+    } refusals[] = {
+#define REFUSAL(name, label, error, text) {error, text},
+        SRV_REFUSALS(REFUSAL)
+#undef REFUSAL
+    };
+    struct srv_server *server = s->server;
     const struct srv_lane_config *c = &open->config;
-    const char *text = NULL;
-    int error = TESS_WIRE_OVERLOADED;
+    enum srv_refusal refusal;
     if (server->draining)
-        text = "draining: connect again";
-    else if (s->n_channels >= server->options.max_client_streams) {
-        text = "too many streams on this connection (--max-client-streams)";
-        error = TESS_WIRE_TOO_MANY;
-    } else if (server->n_streams >= server->options.max_streams)
-        text = "too many streams (--max-streams)";
+        refusal = SRV_REFUSE_DRAINING;
+    else if (s->n_channels >= server->options.max_client_streams)
+        refusal = SRV_REFUSE_CLIENT;
+    else if (server->n_streams >= server->options.max_streams)
+        refusal = SRV_REFUSE_STREAMS;
     else if (!c->bulk &&
              100 * srv_scheduler_load(server->scheduler, c->model, open->encode, open->decode) >
                  (double)server->options.max_load)
-        text = "one stream more would delay the others (--max-load)";
-    if (!text) return 0;
-    strcpy(why->text, text);
-    return error;
+        refusal = SRV_REFUSE_LOAD;
+    else
+        return 0;
+    server->metrics.refused[refusal]++;
+    strcpy(why->text, refusals[refusal].text);
+    return refusals[refusal].error;
 }
 
 static int open_channel(struct srv_session *s,

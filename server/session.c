@@ -100,7 +100,7 @@ void srv_session_balance(struct srv_session *s)
         s->held = held;
         for (struct srv_channel *c = s->channels, *next; c; c = next) {
             next = c->next;
-            srv_stream_hold(c->stream, held);
+            srv_stream_hold(c->stream, s->held); /* which may change as streams let go */
         }
     }
     for (const struct srv_channel *c = s->channels; c; c = c->next)

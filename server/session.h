@@ -50,6 +50,20 @@ enum srv_drop {
     SRV_NO_DROP = -1
 };
 
+/* Why a stream was refused: tessera_streams_refused_total's label, the ERROR's code and text. */
+#define SRV_REFUSALS(X)                                                                            \
+    X(DRAINING, "draining", TESS_WIRE_OVERLOADED, "draining: connect again")                       \
+    X(CLIENT, "client", TESS_WIRE_TOO_MANY,                                                        \
+      "too many streams on this connection (--max-client-streams)")                                \
+    X(STREAMS, "streams", TESS_WIRE_OVERLOADED, "too many streams (--max-streams)")                \
+    X(LOAD, "load", TESS_WIRE_OVERLOADED, "one stream more would delay the others (--max-load)")
+enum srv_refusal {
+#define SRV_REFUSE_ENUM(name, ...) SRV_REFUSE_##name,
+    SRV_REFUSALS(SRV_REFUSE_ENUM)
+#undef SRV_REFUSE_ENUM
+        SRV_N_REFUSALS
+};
+
 struct srv_session {
     struct srv_server *server;
     const struct srv_transport *transport;

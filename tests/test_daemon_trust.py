@@ -152,6 +152,14 @@ class BadInput(WithDaemon):
         self.assertEqual(read_to_end(client)[1], 400)
         client.close()
 
+    def test_name_in_the_log(self):
+        """A client's name makes no line of the log, nor colours one."""
+        client = self.daemon.connect(hello=False)
+        client.send(HELLO, 0, {"protocol": 1, "client": "x\n2026 error forged \x1b[31m\u00e9"})
+        client.expect(READY, 0)
+        self.assertIn(": x?2026 error forged ?[31m??\n", self.daemon.log())
+        client.close()
+
     def test_garbage(self):
         source = random.Random(12)
         for i in range(10 if not NIGHTLY else 1000):
