@@ -1,5 +1,6 @@
 # What leaves the build: the library's outside, and where each file is installed.
 #     runtime   libtessera.so.0, tessera, the models, the manual
+#     daemon    tesserad, its units, its manual, balancers' configurations
 #     devel     the header, libtessera.a, and what finds them: tessera.pc and Tessera's CMake package
 add_library(Tessera::tessera ALIAS tessera)
 add_library(Tessera::tessera_static ALIAS tessera_static)
@@ -25,6 +26,22 @@ install(FILES docs/man/tessera.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
 install(FILES README.md CHANGELOG.md LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR})
 install(DIRECTORY docs/ DESTINATION ${CMAKE_INSTALL_DOCDIR} FILES_MATCHING PATTERN "*.md"
   PATTERN man EXCLUDE)
+
+if(TESS_SERVER)
+  set(CMAKE_INSTALL_DEFAULT_COMPONENT_NAME daemon)
+  install(TARGETS tesserad)
+  # The unit names the program where it is installed, which is known only then.
+  set(unit ${CMAKE_BINARY_DIR}/tesserad.service)
+  install(CODE "set(bindir \${CMAKE_INSTALL_PREFIX}/${CMAKE_INSTALL_BINDIR})
+    set(docdir \${CMAKE_INSTALL_PREFIX}/${CMAKE_INSTALL_DOCDIR})
+    configure_file(${CMAKE_SOURCE_DIR}/packaging/tesserad.service.in ${unit} @ONLY)")
+  install(FILES ${unit} packaging/tesserad.socket packaging/tesserad-http.socket
+    DESTINATION lib/systemd/system)
+  install(FILES packaging/tesserad.sysusers DESTINATION lib/sysusers.d RENAME tesserad.conf)
+  install(FILES docs/man/tesserad.8 DESTINATION ${CMAKE_INSTALL_MANDIR}/man8)
+  install(FILES packaging/nginx.conf packaging/haproxy.cfg packaging/Containerfile
+    DESTINATION ${CMAKE_INSTALL_DOCDIR}/examples)
+endif()
 
 set(CMAKE_INSTALL_DEFAULT_COMPONENT_NAME devel)
 install(FILES src/tessera.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/tessera)
