@@ -206,6 +206,14 @@ static void apply_gain(struct srv_lane *l, struct srv_slot *slot)
     }
 }
 
+static void trim(struct srv_lane *l, struct srv_slot *slot)
+{
+    const struct srv_lane_config *c = &l->config;
+    int64_t left = c->n_samples - l->n_samples;
+    if (c->trimmed && (int64_t)slot->n_samples > left) slot->n_samples = (size_t)left;
+    l->n_samples += (int64_t)slot->n_samples;
+}
+
 /* n samples of wide[0] at the client's rate, to bytes behind those of the turn. */
 static void put_out(struct srv_lane *l, struct srv_slot *slot, int64_t n)
 {
@@ -224,6 +232,7 @@ static void finish_decode(struct srv_lane *l, struct srv_slot *slot)
 {
     size_t channels = (size_t)l->config.model->info.channels;
     apply_gain(l, slot);
+    trim(l, slot);
     for (size_t at = 0; at < slot->n_samples && !l->turn.error; at += BLOCK_OUT) {
         size_t some = slot->n_samples - at < BLOCK_OUT ? slot->n_samples - at : BLOCK_OUT;
         put_out(l, slot,

@@ -27,6 +27,8 @@ struct srv_lane_config {
     enum srv_format format; /* of the client's samples */
     int rate, channels;     /* of the client's samples */
     bool bulk;              /* takes what live lanes leave */
+    bool trimmed;           /* decode: what is beyond n_samples of the model's rate is left out */
+    int64_t n_samples;
 };
 
 /* What the loop asks for in one turn and what comes back. Exactly one of n_bytes, lost and end is
@@ -59,8 +61,9 @@ struct srv_lane {
     struct tess_encoder *encoder;
     struct tess_decoder *decoder;
     struct tess_resampler *resampler;
-    bool codec_ended; /* the resampler's rest still comes */
-    uint16_t *last;   /* [codebooks] the last frame, for concealing the next */
+    int64_t n_samples; /* of the decoder's that have gone on to the resampler */
+    bool codec_ended;  /* the resampler's rest still comes */
+    uint16_t *last;    /* [codebooks] the last frame, for concealing the next */
     bool have_last;
     int n_lost; /* frames lost in a row, at most SRV_CONCEALED_FRAMES */
     float gain; /* where the last sample left it: 1, less while frames are lost */

@@ -120,6 +120,14 @@ static void write_all(FILE *to, const struct srv_server *server)
         (double)server->options.max_streams);
     one(to, "load_ratio", "gauge", "Share of the workers' time that live streams need.",
         srv_scheduler_load(server->scheduler, NULL, false, false));
+    one(to, "jobs_active", "gauge", "One-shot jobs that run.", server->jobs.n_running);
+    one(to, "jobs_waiting", "gauge", "One-shot jobs that wait for their turn.",
+        server->jobs.n_waiting);
+    head(to, "jobs_total", "counter", "One-shot jobs that have ended.");
+    fprintf(to, "tessera_jobs_total{result=\"done\"} %llu\n",
+            (unsigned long long)server->jobs.n_done);
+    fprintf(to, "tessera_jobs_total{result=\"failed\"} %llu\n",
+            (unsigned long long)server->jobs.n_failed);
     one(to, "frames_encoded_total", "counter", "Frames encoded.", (double)m->frames[SRV_ENCODE]);
     one(to, "frames_decoded_total", "counter", "Frames decoded.", (double)m->frames[SRV_DECODE]);
     histogram(to, "step_duration_seconds", "Time that a batch took.", &m->step_seconds);

@@ -35,6 +35,9 @@ enum { SRV_MAX_MODELS = 16 };
       "streams open at once on one connection")                                                    \
     X(NUMBER, max_load, "max-load", "70", 1, 1000000, "PERCENT",                                   \
       "share of the workers' time that live streams may need, as measured")                        \
+    X(NUMBER, max_jobs, "max-jobs", "512", 1, 65536, "N",                                          \
+      "one-shot jobs at once, those that wait included")                                           \
+    X(NUMBER, max_audio, "max-audio", "3600", 1, 86400, "SECONDS", "sound of one one-shot job")    \
     X(NUMBER, max_message, "max-message", "65536", 1024, 65536, "BYTES", "size of one message")    \
     X(NUMBER, input_ms, "input-ahead", "2000", 1000, 60000, "MS",                                  \
       "sound that a stream may be ahead of its computation")                                       \

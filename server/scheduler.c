@@ -285,6 +285,11 @@ bool srv_scheduler_cancel(struct srv_scheduler *s, struct srv_lane *lane)
     return waiting;
 }
 
+int srv_scheduler_workers(const struct srv_scheduler *s)
+{
+    return s->n_workers;
+}
+
 double srv_scheduler_load(const struct srv_scheduler *s,
                           const struct srv_model *model,
                           bool encode,
@@ -392,13 +397,14 @@ static int calibrate(struct srv_scheduler *s, int m, enum srv_direction directio
     const struct srv_model *model = &s->models->item[m];
     bool encode = direction == SRV_ENCODE;
     if (!srv_can_stream(&model->info, encode)) return 0;
-    struct srv_lane_config config = {model,
-                                     direction,
-                                     model->info.codebooks_default,
-                                     SRV_F32LE,
-                                     model->info.sample_rate,
-                                     model->info.channels,
-                                     false};
+    struct srv_lane_config config = {
+        .model = model,
+        .direction = direction,
+        .codebooks = model->info.codebooks_default,
+        .format = SRV_F32LE,
+        .rate = model->info.sample_rate,
+        .channels = model->info.channels,
+    };
     struct worker *w = &s->worker[0];
     int error = srv_lane_create(&w->lane[0], &config);
     if (error) return error;

@@ -40,6 +40,8 @@ void srv_scheduler_put(struct srv_scheduler *scheduler, struct srv_lane *lane);
  *  it will come back through `done`. */
 bool srv_scheduler_cancel(struct srv_scheduler *scheduler, struct srv_lane *lane);
 
+int srv_scheduler_workers(const struct srv_scheduler *scheduler);
+
 /** The share of the workers' time that all live lanes need, and one more stream of the lanes said
  *  with them: 1 is all of it. From the measured cost of a frame. */
 double srv_scheduler_load(const struct srv_scheduler *scheduler,

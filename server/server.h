@@ -9,6 +9,15 @@
 
 enum { SRV_MAX_LISTENERS = 8, SRV_MAX_INHERITED = 16 };
 
+struct srv_job;
+
+/* One-shot jobs: job.c. */
+struct srv_jobs {
+    struct srv_job *first;       /* those that wait, in the order in which they came */
+    int n, n_waiting, n_running; /* n: all, also those whose body has not come yet */
+    uint64_t n_done, n_failed;
+};
+
 struct srv_server {
     uv_loop_t *loop;
     struct srv_options options;
@@ -28,6 +37,7 @@ struct srv_server {
     char inherited_name[SRV_MAX_INHERITED][16];
     int n_inherited;
 
+    struct srv_jobs jobs;
     struct srv_session *sessions;
     int n_sessions, n_streams;
     int64_t max_clients; /* --max-clients, or less where files are few */
