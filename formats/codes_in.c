@@ -37,6 +37,11 @@ static int open_json(struct fmt_codes_in *c, struct tess_why *why)
     return error;
 }
 
+bool fmt_codes_in_is_json(const uint8_t *start, size_t n_start)
+{
+    return n_start > 0 && start[0] && strchr("{ \t\r\n", start[0]);
+}
+
 int fmt_codes_in_open(struct fmt_codes_in *c,
                       const struct tess_io *io,
                       const uint8_t *start,
@@ -45,10 +50,9 @@ int fmt_codes_in_open(struct fmt_codes_in *c,
 {
     *c = (struct fmt_codes_in){.io = *io, .n_json_samples = -1};
     bool is_npy = n_start >= 6 && memcmp(start, FMT_NPY_MAGIC, 6) == 0;
-    bool is_json = n_start > 0 && strchr("{ \t\r\n", start[0]) && start[0];
     bool is_tess = n_start >= 4 && memcmp(start, "TESS", 4) == 0;
     if (is_npy) return fmt_npy_read_head(io, &c->n_frames, &c->codebooks, why);
-    if (is_json) return open_json(c, why);
+    if (fmt_codes_in_is_json(start, n_start)) return open_json(c, why);
     if (is_tess) return open_tess(c, why);
     return fmt_fail(why, TESS_E_FORMAT, "not a .tess, .npy or .json file of codes");
 }

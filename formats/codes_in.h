@@ -23,6 +23,9 @@ struct fmt_codes_in {
     size_t n_scales;
 };
 
+/** Whether codes that start so are JSON, which is read and held as a whole. Cannot fail. */
+bool fmt_codes_in_is_json(const uint8_t *start, size_t n_start);
+
 /** Reads the head. Copies *io; a source that can seek is checked to its end where its format allows.
  *  `start` [n_start] are the first bytes that `io` is going to give, six unless there are fewer. Returns
  *  0, or an error with the reason in *why. */

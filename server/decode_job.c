@@ -2,7 +2,6 @@
  * byte of the answer, so that a damaged one is refused and the WAV's length is known. The bytes are those
  * that `tessera decode` writes. */
 #include "formats/codes_in.h"
-#include "formats/npy.h"
 #include "formats/wav.h"
 #include "server/ask.h"
 #include "server/job_kind.h"
@@ -89,7 +88,7 @@ static int open_codes(struct decode_job *d, struct tess_why *why)
     if (n < 0 || fstat(job->body, &st) != 0 || io_seek(job, 0) != 0)
         return fmt_fail(why, 500, "the body cannot be read again");
     if (n == 0) return fmt_fail(why, 400, "the body is empty");
-    if (start[0] != 'T' && start[0] != FMT_NPY_MAGIC[0] && st.st_size > MAX_JSON)
+    if (fmt_codes_in_is_json(start, (size_t)n) && st.st_size > MAX_JSON)
         return fmt_fail(why, 413, "JSON of more than 1 MiB: send .tess or .npy");
     return fmt_codes_in_open(&d->codes, &io, start, (size_t)n, why) ? 400 : 0;
 }
