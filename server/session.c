@@ -92,6 +92,10 @@ static void close_channels(struct srv_session *s)
         srv_session_close_channel(s->channels);
 }
 
+/* Bytes of FLUSH, LOST and END that may wait beyond the window, some fifty of them: who keeps to the
+ * credit is not paused, for the CREDIT that its stream waits for must be read. */
+enum { MARKERS = 4096 };
+
 void srv_session_balance(struct srv_session *s)
 {
     bool held = s->unsent > (size_t)s->server->options.max_backlog / 4, full = false;
@@ -104,7 +108,7 @@ void srv_session_balance(struct srv_session *s)
         }
     }
     for (const struct srv_channel *c = s->channels; c; c = c->next)
-        full |= srv_stream_queued(c->stream) > srv_stream_window(c->stream);
+        full |= srv_stream_queued(c->stream) > srv_stream_window(c->stream) + MARKERS;
     if (full == s->paused) return;
     s->paused = full;
     s->transport->pause(s->ctx, full);

@@ -19,7 +19,7 @@ import tempfile
 import time
 import unittest
 
-from daemon import (CODES, END, ERROR, FLUSH, HELLO, LOST, OPEN, PCM, PING, PONG, READY, STATS, Client,
+from daemon import (CODES, CREDIT, END, ERROR, FLUSH, HELLO, LOST, OPEN, PCM, PING, PONG, READY, STATS, Client,
                     Closed, Daemon, ServerError, message)
 
 HOP = 320
@@ -350,6 +350,26 @@ class Limits(unittest.TestCase):
                 self.assertLess(sent, 1 << 20)
         client.close()
 
+    def test_flush_where_credit_ends(self):
+        """FLUSH needs no credit: the CREDIT after it is read, though all the input that may wait does."""
+        daemon = self.daemon("--input-ahead", "1000")
+        client = daemon.connect()
+        stream = client.open(1, direction="decode", credit=2)
+        n_frames = 0
+        client.socket.settimeout(0.5)
+        with self.assertRaises(TimeoutError):
+            while True:
+                while stream.credit >= 8:
+                    stream.put_codes(bytes(8))
+                    n_frames += 1
+                stream.take()
+        client.socket.settimeout(20)
+        client.send(FLUSH, 1, bytes(4))
+        client.send(CREDIT, 1, struct.pack("<I", 1 << 30))
+        while not stream.flushed:
+            stream.take()
+        self.assertEqual(stream.flushed, [(0, HOP * n_frames - 640, n_frames)])  # the decoder's delay
+
     def test_handshake_timeout(self):
         daemon = self.daemon("--handshake-timeout", "300")
         quiet = [daemon.connect(hello=False) for _ in range(50)]
@@ -395,21 +415,33 @@ class Limits(unittest.TestCase):
                     pass
         encode(daemon.connect())
 
-    def test_per_address(self):
+    def beyond_loopback(self, *options):
+        """A daemon at another address of this machine's, and that address."""
         address = subprocess.run(["hostname", "-I"], stdout=subprocess.PIPE, text=True).stdout.split()
         address = next((a for a in address if ":" not in a), None)
         if not address:
             self.skipTest("this machine has no other address than loopback")
-        with tempfile.NamedTemporaryFile("w") as keys:
-            keys.write("secret\n")
-            keys.flush()
-            daemon = self.daemon("--host", address, "--insecure", "--api-key-file", keys.name,
-                                 "--max-per-address", "2")
-            port = int(re.search(rf"{address}:(\d+)", daemon.log()).group(1))
-            clients = [Client((address, port), key="secret") for _ in range(2)]
-            self.refused(Client((address, port), hello=False), 429)
-            clients += [Client(daemon.unix, key="secret") for _ in range(5)]
-            encode(clients[-1])
+        keys = self.enterContext(tempfile.NamedTemporaryFile("w"))
+        keys.write("secret\n")
+        keys.flush()
+        daemon = self.daemon("--host", address, "--insecure", "--api-key-file", keys.name, *options)
+        return daemon, (address, int(re.search(rf"{address}:(\d+)", daemon.log()).group(1)))
+
+    def test_per_address(self):
+        daemon, address = self.beyond_loopback("--max-per-address", "2")
+        clients = [Client(address, key="secret") for _ in range(2)]
+        self.refused(Client(address, hello=False), 429)
+        clients += [Client(daemon.unix, key="secret") for _ in range(5)]
+        encode(clients[-1])
+
+    def test_log_addresses(self):
+        for options in ((), ("--log-addresses",)):
+            daemon, address = self.beyond_loopback(*options)
+            client = Client(address, key="secret")
+            client.send(PCM, 0, b"xx")
+            self.refused(client, 400)
+            dropped = re.search(r"drop: client \d+ (.*): protocol", daemon.log()).group(1)
+            self.assertEqual(dropped, address[0] if options else "")
 
     def test_few_files(self):
         """Descriptors run out: no spinning, and all is well once clients leave."""
