@@ -39,8 +39,8 @@ struct srv_scheduler {
     uv_mutex_t lock;
     uv_async_t async; /* some lanes are done */
     struct heap heap[SRV_MAX_MODELS][SRV_N_DIRECTIONS];
-    int n_ready; /* lanes in all heaps */
-    int n_awake; /* workers */
+    int n_ready, n_frames; /* lanes in all heaps, and frames of their turns */
+    int n_awake;           /* workers */
     struct srv_lane *done, **done_end;
     bool stopping;
 
@@ -123,7 +123,8 @@ static struct heap *oldest_heap(struct srv_scheduler *s)
  * many with a frame each; a sleeping worker is worth waking once a good batch waits for it. */
 static void wake_worker(struct srv_scheduler *s)
 {
-    if (s->n_awake == s->n_workers || s->n_ready < (s->n_awake > 0 ? GOOD_BATCH : 1)) return;
+    if (s->n_awake == s->n_workers || s->n_ready == 0) return;
+    if (s->n_awake > 0 && s->n_frames < GOOD_BATCH) return;
     struct worker *w = s->worker;
     while (!w->asleep)
         w++;
@@ -140,6 +141,16 @@ static void sleep_worker(struct worker *w)
         uv_cond_wait(&w->wake, &w->scheduler->lock);
 }
 
+/* Whether the heap's first lane may join a batch of n lanes and n_frames. Bulk lanes keep to themselves:
+ * with them a batch of a few live frames would take as long as a full one. */
+static bool joins(const struct worker *w, const struct heap *h, int n, int n_frames)
+{
+    if (h->n == 0 || n == SRV_BATCH_LANES) return false;
+    const struct srv_lane *lane = h->lane[0];
+    return n == 0 || (lane->config.bulk == w->lane[0]->config.bulk &&
+                      n_frames + lane->turn.n_frames <= SRV_BATCH_FRAMES);
+}
+
 /* Called with the lock. Returns the number of lanes, 0 when the worker is to end. */
 static int take_batch(struct worker *w)
 {
@@ -149,13 +160,13 @@ static int take_batch(struct worker *w)
         sleep_worker(w);
     if (s->stopping) return 0;
     int n = 0, n_frames = 0;
-    while (h->n > 0 && n < SRV_BATCH_LANES &&
-           (n == 0 || n_frames + h->lane[0]->turn.n_frames <= SRV_BATCH_FRAMES)) {
+    while (joins(w, h, n, n_frames)) {
         w->lane[n] = h->lane[0];
         heap_remove(h, 0);
         n_frames += w->lane[n++]->turn.n_frames;
     }
     s->n_ready -= n;
+    s->n_frames -= n_frames;
     wake_worker(s);
     return n;
 }
@@ -271,6 +282,7 @@ void srv_scheduler_put(struct srv_scheduler *s, struct srv_lane *lane)
     uv_mutex_lock(&s->lock);
     sift_up(h, h->n++, lane);
     s->n_ready++;
+    s->n_frames += lane->turn.n_frames;
     wake_worker(s);
     uv_mutex_unlock(&s->lock);
 }
@@ -281,6 +293,7 @@ bool srv_scheduler_cancel(struct srv_scheduler *s, struct srv_lane *lane)
     bool waiting = lane->place >= 0;
     if (waiting) heap_remove(heap_of(s, lane), lane->place);
     s->n_ready -= waiting;
+    s->n_frames -= waiting ? lane->turn.n_frames : 0;
     uv_mutex_unlock(&s->lock);
     return waiting;
 }
