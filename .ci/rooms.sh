@@ -28,6 +28,7 @@ allowed()
     "rvq/"*" <zlib.h>") ;;
     "src/"*" <cjson/cJSON.h>" | "src/"*" <sha2.h>") ;;
     "server/"*" src/tessera.h" | "server/"*" src/tessera_wire.h" | "server/"*" server/"*) ;;
+    "server/"*" <libwebsockets.h>") ;;
     "server/"*" <uv.h>" | "server/"*" <cjson/cJSON.h>" | "server/"*" <sndfile.h>") ;;
     "server/"*" <sys/socket.h>" | "server/"*" <sys/un.h>" | "server/"*" <netdb.h>") ;;
     "server/"*" <netinet/in.h>" | "server/"*" <netinet/tcp.h>") ;;

@@ -3,6 +3,7 @@
  * nothing spins. */
 #include "server/listen.h"
 
+#include "server/http.h"
 #include "server/tcp.h"
 
 #include <errno.h>
@@ -17,6 +18,11 @@
 #include <unistd.h>
 
 enum { BACKLOG = 1024, FIRST_INHERITED = 3 };
+
+static const struct protocol {
+    const char *name;
+    void (*accept)(struct srv_server *server, uv_stream_t *listener);
+} native = {"native protocol", srv_tcp_accept}, http = {"HTTP", srv_http_accept};
 
 static int fail(const struct srv_server *server, const char *where, const char *why)
 {
@@ -49,16 +55,19 @@ static int protect(const struct srv_server *server, const struct sockaddr *addre
 
 static void on_connection(uv_stream_t *listener, int status)
 {
-    if (status == 0) srv_tcp_accept(listener->data, listener);
+    const struct srv_listener *l = (const void *)listener;
+    if (status == 0) l->accept(listener->data, listener);
 }
 
-static int start(struct srv_server *server, uv_stream_t *listener, const char *where)
+/* The handle of server->listener[n_listeners], bound: counted, so that srv_listen_close closes it. */
+static int start(struct srv_server *server, const struct protocol *protocol, const char *where)
 {
-    listener->data = server;
-    server->n_listeners++;
-    int error = uv_listen(listener, BACKLOG, on_connection);
+    struct srv_listener *listener = &server->listener[server->n_listeners++];
+    listener->accept = protocol->accept;
+    listener->handle.stream.data = server;
+    int error = uv_listen(&listener->handle.stream, BACKLOG, on_connection);
     if (error) return fail(server, where, uv_strerror(error));
-    srv_log(&server->log, SRV_INFO, "listen", "native protocol on %s", where);
+    srv_log(&server->log, SRV_INFO, "listen", "%s on %s", protocol->name, where);
     return 0;
 }
 
@@ -74,16 +83,11 @@ static void name_address(const struct sockaddr *address, char *text, size_t n)
 
 /* ---- our own ---- */
 
-static int open_tcp(struct srv_server *server, const struct sockaddr *address)
+static int
+open_tcp(struct srv_server *server, const struct protocol *protocol, const struct sockaddr *address)
 {
-    const struct srv_options *o = &server->options;
     char where[96];
-    if (!is_local(address) && !o->insecure) {
-        srv_log(&server->log, SRV_INFO, "listen",
-                "no native protocol on %s: it has no TLS (--insecure opens it)", o->host);
-        return 0;
-    }
-    uv_tcp_t *tcp = &server->listener[server->n_listeners].tcp;
+    uv_tcp_t *tcp = &server->listener[server->n_listeners].handle.tcp;
     uv_tcp_init(server->loop, tcp);
     name_address(address, where, sizeof where);
     int error = uv_tcp_bind(tcp, address, 0);
@@ -91,21 +95,36 @@ static int open_tcp(struct srv_server *server, const struct sockaddr *address)
     int size = sizeof bound;
     if (!error && uv_tcp_getsockname(tcp, (struct sockaddr *)&bound, &size) == 0)
         name_address((struct sockaddr *)&bound, where, sizeof where);
-    if (!error) return start(server, (uv_stream_t *)tcp, where);
+    if (!error) return start(server, protocol, where);
     server->n_listeners++; /* for srv_listen_close */
     return fail(server, where, uv_strerror(error));
+}
+
+static void set_port(struct sockaddr *address, int64_t port)
+{
+    struct sockaddr_in *in = (void *)address;
+    struct sockaddr_in6 *in6 = (void *)address;
+    *(address->sa_family == AF_INET6 ? &in6->sin6_port : &in->sin_port) = htons((uint16_t)port);
 }
 
 static int open_host(struct srv_server *server)
 {
     const struct srv_options *o = &server->options;
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE}, *found;
-    char port[8];
-    snprintf(port, sizeof port, "%d", (int)o->port);
-    int error = getaddrinfo(o->host, port, &hints, &found);
+    int error = getaddrinfo(o->host, NULL, &hints, &found);
     if (error) return fail(server, o->host, gai_strerror(error));
     error = protect(server, found->ai_addr);
-    if (!error) error = open_tcp(server, found->ai_addr);
+    if (!error && (is_local(found->ai_addr) || o->insecure)) {
+        set_port(found->ai_addr, o->port);
+        error = open_tcp(server, &native, found->ai_addr);
+    } else if (!error)
+        srv_log(&server->log, SRV_INFO, "listen",
+                "no native protocol on %s: it has no TLS (--insecure opens it)", o->host);
+    if (!error) {
+        server->http_local = is_local(found->ai_addr);
+        set_port(found->ai_addr, o->http_port);
+        error = open_tcp(server, &http, found->ai_addr);
+    }
     freeaddrinfo(found);
     return error;
 }
@@ -138,12 +157,12 @@ static int open_unix(struct srv_server *server)
         return 0;
     }
     remove_stale(&address);
-    uv_pipe_t *pipe = &server->listener[server->n_listeners].pipe;
+    uv_pipe_t *pipe = &server->listener[server->n_listeners].handle.pipe;
     uv_pipe_init(server->loop, pipe, 0);
     mode_t before = umask(0117);
     int error = uv_pipe_bind(pipe, path);
     umask(before);
-    if (!error) return start(server, (uv_stream_t *)pipe, path);
+    if (!error) return start(server, &native, path);
     server->n_listeners++;
     return fail(server, path, uv_strerror(error));
 }
@@ -165,19 +184,20 @@ static void read_inherited(struct srv_server *server)
     }
 }
 
-int srv_listen_inherited(struct srv_server *server, const char *name)
+/* The next one for this protocol, or -1. Those called "http" are HTTP's, all others native. */
+static int inherited(struct srv_server *server, const struct protocol *protocol)
 {
     for (int i = 0; i < server->n_inherited; i++) {
         int fd = server->inherited[i];
-        bool http = strcmp(server->inherited_name[i], "http") == 0;
-        if (fd < 0 || http != (strcmp(name, "http") == 0)) continue;
+        bool named = strcmp(server->inherited_name[i], "http") == 0;
+        if (fd < 0 || named != (protocol == &http)) continue;
         server->inherited[i] = -1;
         return fd;
     }
     return -1;
 }
 
-static int open_inherited(struct srv_server *server, int fd)
+static int open_inherited(struct srv_server *server, const struct protocol *protocol, int fd)
 {
     struct sockaddr_storage bound;
     socklen_t size = sizeof bound;
@@ -188,7 +208,8 @@ static int open_inherited(struct srv_server *server, int fd)
     int error = protect(server, (struct sockaddr *)&bound);
     if (error) return error;
     if (server->n_listeners == SRV_MAX_LISTENERS) return fail(server, where, "too many sockets");
-    uv_stream_t *listener = &server->listener[server->n_listeners].stream;
+    server->http_local &= protocol != &http || is_local((struct sockaddr *)&bound);
+    uv_stream_t *listener = &server->listener[server->n_listeners].handle.stream;
     if (bound.ss_family == AF_UNIX) {
         uv_pipe_init(server->loop, (uv_pipe_t *)listener, 0);
         error = uv_pipe_open((uv_pipe_t *)listener, fd);
@@ -196,7 +217,7 @@ static int open_inherited(struct srv_server *server, int fd)
         uv_tcp_init(server->loop, (uv_tcp_t *)listener);
         error = uv_tcp_open((uv_tcp_t *)listener, fd);
     }
-    if (!error) return start(server, listener, where);
+    if (!error) return start(server, protocol, where);
     server->n_listeners++;
     return fail(server, where, uv_strerror(error));
 }
@@ -209,15 +230,30 @@ int srv_listen_open(struct srv_server *server)
         return error ? error : open_unix(server);
     }
     int error = 0;
-    for (int fd; !error && (fd = srv_listen_inherited(server, "native")) >= 0;)
-        error = open_inherited(server, fd);
+    server->http_local = true;
+    for (int fd; !error && (fd = inherited(server, &native)) >= 0;)
+        error = open_inherited(server, &native, fd);
+    for (int fd; !error && (fd = inherited(server, &http)) >= 0;)
+        error = open_inherited(server, &http, fd);
     return error;
+}
+
+static void close_all(struct srv_server *server, bool http_too)
+{
+    for (int i = 0; i < server->n_listeners; i++) {
+        struct srv_listener *l = &server->listener[i];
+        uv_handle_t *handle = (uv_handle_t *)&l->handle;
+        if ((http_too || l->accept != http.accept) && !uv_is_closing(handle))
+            uv_close(handle, NULL);
+    }
+}
+
+void srv_listen_drain(struct srv_server *server)
+{
+    close_all(server, server->n_inherited > 0);
 }
 
 void srv_listen_close(struct srv_server *server)
 {
-    for (int i = 0; i < server->n_listeners; i++) {
-        uv_handle_t *handle = (uv_handle_t *)&server->listener[i];
-        if (!uv_is_closing(handle)) uv_close(handle, NULL);
-    }
+    close_all(server, true);
 }

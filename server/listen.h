@@ -4,14 +4,14 @@
 
 #include "server/server.h"
 
-/** Opens the native protocol's listeners. Returns 0, or 1 with the reason told. */
+/** Opens the listeners of the native protocol and of HTTP. Returns 0, or 1 with the reason told. */
 int srv_listen_open(struct srv_server *server);
 
-/** Closes them: what waits in a handed-over socket is for the next server. */
-void srv_listen_close(struct srv_server *server);
+/** Closes them, but for HTTP's while /health is to say that we drain. What waits in a handed-over
+ *  socket is for the next server, so all of those close. */
+void srv_listen_drain(struct srv_server *server);
 
-/** The next socket (fd) that the service manager hands over for `name` ("native", "http"), or -1.
- *  Without names all are native. Each is given once. */
-int srv_listen_inherited(struct srv_server *server, const char *name);
+/** Closes all that are open. */
+void srv_listen_close(struct srv_server *server);
 
 #endif

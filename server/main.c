@@ -1,5 +1,6 @@
 /* tesserad: options in, a running server, and its orderly end. Exit codes: 0 ended as asked, 1 could
  * not start, 2 the options forbid it. */
+#include "server/http.h"
 #include "server/listen.h"
 #include "server/notify.h"
 #include "server/protocol.h"
@@ -49,7 +50,7 @@ static void on_terminate(uv_signal_t *handle, int number)
             server->n_streams);
     srv_notify("STOPPING=1");
     server->draining = true;
-    srv_listen_close(server);
+    srv_listen_drain(server);
     for (struct srv_session *s = server->sessions; s; s = s->next)
         if (s->state == SRV_OPEN) srv_protocol_ready(s);
     uint64_t last = (uint64_t)server->options.drain_ms / 10;
@@ -60,7 +61,9 @@ static void on_tick(uv_timer_t *timer)
 {
     struct srv_server *server = timer->data;
     srv_session_tick(server);
-    if (server->draining && server->n_sessions == 0) uv_stop(server->loop);
+    srv_http_tick(server);
+    if (server->draining && server->n_sessions == 0 && !srv_http_busy(server))
+        uv_stop(server->loop);
 }
 
 static void on_watchdog(uv_timer_t *timer)
@@ -101,7 +104,8 @@ static int prepare(struct srv_server *server)
         srv_log(&server->log, SRV_ERROR, "start", "workers: %s", tess_strerror(error));
         return 1;
     }
-    return srv_listen_open(server);
+    error = srv_http_create(server);
+    return error ? error : srv_listen_open(server);
 }
 
 static void start_handles(struct srv_server *server)
@@ -132,13 +136,18 @@ static void close_handle(uv_handle_t *handle, void *ctx)
 /* Sessions first: their streams give the lanes back, then the workers can end. Signals come too late. */
 static void finish(struct srv_server *server)
 {
-    sigset_t all;
-    sigfillset(&all);
-    pthread_sigmask(SIG_BLOCK, &all, NULL);
+    sigset_t late;
+    sigemptyset(&late);
+    sigaddset(&late, SIGTERM);
+    sigaddset(&late, SIGINT);
+    pthread_sigmask(SIG_BLOCK, &late, NULL);
+    uv_timer_stop(&server->tick);
     for (struct srv_session *s = server->sessions, *next; s; s = next) {
         next = s->next;
         srv_session_break(s, SRV_NO_DROP, "");
     }
+    srv_listen_close(server);
+    srv_http_destroy(server);
     while (server->sessions)
         uv_run(server->loop, UV_RUN_ONCE);
     srv_scheduler_destroy(server->scheduler);

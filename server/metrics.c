@@ -1,5 +1,5 @@
 /* Counts in, Prometheus' text out. */
-#include "server/server.h"
+#include "server/http.h"
 
 #include <dirent.h>
 #include <stdarg.h>
@@ -68,6 +68,7 @@ static void connections(FILE *to, const struct srv_server *server)
             n += strcmp(s->transport->proto, protos[p]) == 0;
         fprintf(to, "tessera_connections{proto=\"%s\"} %d\n", protos[p], n);
     }
+    fprintf(to, "tessera_connections{proto=\"http\"} %d\n", srv_http_count(server, NULL));
 }
 
 static void build_info(FILE *to, const struct srv_server *server)

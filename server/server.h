@@ -9,6 +9,18 @@
 
 enum { SRV_MAX_LISTENERS = 8, SRV_MAX_INHERITED = 16 };
 
+struct srv_server;
+struct srv_http;
+
+struct srv_listener {
+    union {
+        uv_stream_t stream;
+        uv_tcp_t tcp;
+        uv_pipe_t pipe;
+    } handle;
+    void (*accept)(struct srv_server *server, uv_stream_t *listener);
+};
+
 struct srv_job;
 
 /* One-shot jobs: job.c. */
@@ -27,16 +39,14 @@ struct srv_server {
     struct srv_metrics metrics;
     struct srv_scheduler *scheduler;
 
-    union {
-        uv_stream_t stream;
-        uv_tcp_t tcp;
-        uv_pipe_t pipe;
-    } listener[SRV_MAX_LISTENERS];
+    struct srv_listener listener[SRV_MAX_LISTENERS];
     int n_listeners;
+    bool http_local;                  /* HTTP listens on this machine's own addresses alone */
     int inherited[SRV_MAX_INHERITED]; /* fds, -1 once taken */
     char inherited_name[SRV_MAX_INHERITED][16];
     int n_inherited;
 
+    struct srv_http *http; /* NULL: not yet, or no more */
     struct srv_jobs jobs;
     struct srv_session *sessions;
     int n_sessions, n_streams;

@@ -2,6 +2,7 @@
  *
  * Always holds: a session is freed by srv_session_destroy alone, which the transport calls from the
  * loop and never from inside a call of ours; so no callback loses its session or stream. */
+#include "server/http.h"
 #include "server/protocol.h"
 #include "server/server.h"
 
@@ -18,12 +19,23 @@ static bool older(int64_t since, int64_t ms)
     return now_ns() - since > ms * 1000000;
 }
 
-static int sessions_of(const struct srv_server *server, const char *address)
+static int clients_of(const struct srv_server *server, const char *address)
 {
-    int n = 0;
+    int n = srv_http_count(server, address);
     for (const struct srv_session *s = server->sessions; s; s = s->next)
         n += strcmp(s->address, address) == 0;
     return n;
+}
+
+const char *srv_session_refusal(const struct srv_server *server, const char *address, int *error)
+{
+    *error = TESS_WIRE_OVERLOADED;
+    if (server->n_sessions + srv_http_count(server, NULL) >= server->max_clients)
+        return "too many connections (--max-clients)";
+    *error = TESS_WIRE_TOO_MANY;
+    if (*address && clients_of(server, address) >= server->options.max_per_address)
+        return "too many connections of one address (--max-per-address)";
+    return NULL;
 }
 
 static struct srv_session *refuse(int *error, int code, const char **why, const char *text)
@@ -42,11 +54,8 @@ struct srv_session *srv_session_create(struct srv_server *server,
 {
     if (server->draining)
         return refuse(error, TESS_WIRE_OVERLOADED, why, "draining: connect again");
-    if (server->n_sessions >= server->max_clients)
-        return refuse(error, TESS_WIRE_OVERLOADED, why, "too many connections (--max-clients)");
-    if (*address && sessions_of(server, address) >= server->options.max_per_address)
-        return refuse(error, TESS_WIRE_TOO_MANY, why,
-                      "too many connections of one address (--max-per-address)");
+    const char *refusal = srv_session_refusal(server, address, error);
+    if (refusal) return refuse(error, *error, why, refusal);
     struct srv_session *s = calloc(1, sizeof *s);
     if (!s) return refuse(error, TESS_WIRE_INTERNAL, why, "out of memory");
     s->server = server;

@@ -81,14 +81,19 @@ struct srv_session {
     size_t n_partial;
     bool paused, held;
     bool broken; /* nothing can be sent any more */
+    bool known;  /* the transport has seen a key: HELLO needs none */
 
     int64_t since;    /* ns: the start, then the last moment with a stream, then the failure */
     int64_t pinged;   /* ns of the last PING */
     int64_t answered; /* ns of the start or the last PONG */
 };
 
-/** Admits a connection. Returns NULL without memory, when the server is full or draining, or the
- *  address has too many: *error and *why then say it and the transport may tell the client. */
+/** Why no connection of `address` can come in beyond those that are there, and the TESS_WIRE error:
+ *  the server is full or the address has too many. NULL: it can. */
+const char *srv_session_refusal(const struct srv_server *server, const char *address, int *error);
+
+/** Admits a connection. Returns NULL without memory, when the server drains, or as
+ *  srv_session_refusal says: *error and *why then say it and the transport may tell the client. */
 struct srv_session *srv_session_create(struct srv_server *server,
                                        const struct srv_transport *transport,
                                        void *ctx,

@@ -134,13 +134,12 @@ static const struct srv_transport unix_transport = {"unix", on_wake, on_pause, o
 
 /* ---- accepting ---- */
 
-/* The peer's address; "" for this machine's own. */
-static void peer_address(const struct tcp *t, char *text, size_t n)
+void srv_tcp_peer(int fd, char *text, size_t n)
 {
     struct sockaddr_storage peer;
-    int size = sizeof peer;
+    socklen_t size = sizeof peer;
     *text = 0;
-    if (uv_tcp_getpeername(&t->socket.tcp, (struct sockaddr *)&peer, &size) < 0) return;
+    if (getpeername(fd, (struct sockaddr *)&peer, &size) != 0) return;
     if (peer.ss_family == AF_INET) {
         const struct sockaddr_in *in = (const void *)&peer;
         if (ntohl(in->sin_addr.s_addr) >> 24 != 127) uv_ip4_name(in, text, n);
@@ -150,13 +149,12 @@ static void peer_address(const struct tcp *t, char *text, size_t n)
     }
 }
 
-static void tune(struct tcp *t, const struct srv_options *options)
+void srv_tcp_tune(int fd, const struct srv_options *options)
 {
-    int fd, size = SEND_BUFFER;
-    uv_send_buffer_size(&t->socket.handle, &size);
-    if (t->socket.handle.type != UV_TCP || uv_fileno(&t->socket.handle, &fd) < 0) return;
+    int size = SEND_BUFFER, yes = 1;
     unsigned ms = (unsigned)options->pong_ms;
-    uv_tcp_nodelay(&t->socket.tcp, 1);
+    setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof size);
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
     setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &ms, sizeof ms);
 }
 
@@ -190,12 +188,13 @@ void srv_tcp_accept(struct srv_server *server, uv_stream_t *listener)
         close_now(t);
         return;
     }
-    tune(t, &server->options);
 
-    int error;
+    int error, fd = -1;
     const char *why;
-    char address[64] = "";
-    if (is_tcp) peer_address(t, address, sizeof address);
+    char address[64];
+    uv_fileno(&t->socket.handle, &fd);
+    srv_tcp_tune(fd, &server->options);
+    srv_tcp_peer(fd, address, sizeof address);
     t->session = srv_session_create(server, is_tcp ? &tcp_transport : &unix_transport, t, address,
                                     &error, &why);
     if (t->session)

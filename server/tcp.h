@@ -7,4 +7,10 @@
 /** Accepts what waits at the listener. */
 void srv_tcp_accept(struct srv_server *server, uv_stream_t *listener);
 
+/** Small buffers and no delay, for TCP also how long bytes may stay unacknowledged. */
+void srv_tcp_tune(int fd, const struct srv_options *options);
+
+/** The peer's address; "" for this machine's own. */
+void srv_tcp_peer(int fd, char *text, size_t n);
+
 #endif

@@ -221,7 +221,8 @@ class Daemon:
         self.folder = tempfile.TemporaryDirectory(prefix="tesserad-")
         self.unix = os.path.join(self.folder.name, "t.sock") if unix else ""
         self.log_path = os.path.join(self.folder.name, "log")
-        words = [*wrapper, self.program, "--port", str(port), "--unix", self.unix, *options]
+        words = [*wrapper, self.program, "--port", str(port), "--http-port", "0",
+                 "--unix", self.unix, *options]
         self.log_file = open(self.log_path, "wb")
         self.process = subprocess.Popen(words, stderr=self.log_file, stdin=subprocess.DEVNULL,
                                         env={**os.environ, **SLOW_BUILDS, **(environment or {})}, pass_fds=pass_fds,
@@ -229,6 +230,8 @@ class Daemon:
         self.wait_for(r"tesserad [\d.]+: \d+ models", 30)
         found = re.search(r"native protocol on 127\.0\.0\.1:(\d+)", self.log())
         self.port = int(found.group(1)) if found else None
+        found = re.search(r"HTTP on \S+:(\d+)", self.log())
+        self.http_port = int(found.group(1)) if found else None
 
     def log(self):
         return pathlib.Path(self.log_path).read_text(errors="replace")
