@@ -148,7 +148,7 @@ static void finish(struct srv_server *server)
     }
     srv_listen_close(server);
     srv_http_destroy(server);
-    while (server->sessions)
+    while (server->sessions || server->jobs.n > 0)
         uv_run(server->loop, UV_RUN_ONCE);
     srv_scheduler_destroy(server->scheduler);
     uv_walk(server->loop, close_handle, NULL);
