@@ -4,6 +4,10 @@
 
 #include <string.h>
 
+/* So much of a linear layer's input stays in the second-level cache while panels of weights go over
+ * it one after the other. */
+enum { CACHED_FLOATS = 1 << 15 };
+
 static int check_window(const struct tess_layer *layer, struct tess_why *why)
 {
     const struct tess_row *row = &layer->row;
@@ -87,13 +91,12 @@ static void conv_part(const struct tess_layer *layer,
     const struct tess_source source = tess_source_of(layer, batch, b);
     const int64_t done = complete_steps(row, source.before, 0);
     float *out = tess_output(layer, batch, b).rows;
-    float *rows = scratch + tess_gemm_scratch(&layer->matrix);
+    float *room = scratch + tess_gemm_scratch(&layer->matrix);
     for (int t = from; t < to; t += TESS_GATHERED_ROWS) {
         int n = to - t < TESS_GATHERED_ROWS ? to - t : TESS_GATHERED_ROWS;
         int64_t first = (done + t) * row->stride - tess_source_left(row);
-        tess_source_gather(&source, first, first + (n - 1) * row->stride + tess_source_reach(row),
-                           rows);
-        struct tess_windows windows = {.x = rows,
+        int64_t stop = first + (n - 1) * row->stride + tess_source_reach(row);
+        struct tess_windows windows = {.x = tess_source_rows(&source, first, stop, room),
                                        .row_stride = (size_t)row->stride * width,
                                        .tap_stride = (size_t)row->dilation * width,
                                        .taps = row->kernel,
@@ -118,13 +121,16 @@ static void rows_conv(const struct tess_layer *layer,
         return;
     }
     const size_t width = (size_t)layer->in_channels, channels = (size_t)layer->channels;
-    struct tess_windows rows = {.x = tess_input_row(layer, batch, from),
-                                .row_stride = width,
-                                .taps = 1,
-                                .width = layer->in_channels,
-                                .n_rows = to - from};
-    tess_gemm(&layer->matrix, &rows, batch->slots[layer->row.out] + (size_t)from * channels,
-              channels, scratch);
+    const int some = (int)(CACHED_FLOATS / width) + TESS_GATHERED_ROWS;
+    for (int t = from; t < to; t += some) {
+        struct tess_windows rows = {.x = tess_input_row(layer, batch, t),
+                                    .row_stride = width,
+                                    .taps = 1,
+                                    .width = layer->in_channels,
+                                    .n_rows = to - t < some ? to - t : some};
+        tess_gemm(&layer->matrix, &rows, batch->slots[layer->row.out] + (size_t)t * channels,
+                  channels, scratch);
+    }
 }
 
 const struct tess_operator_kind tess_op_conv = {

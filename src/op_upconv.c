@@ -110,22 +110,26 @@ static void upconv_part(const struct tess_layer *layer,
     const int64_t begin = complete_outputs(row, source.before, 0) + trimmed_left(row) + from;
     const int64_t end = begin + to - from;
     float *out = tess_output(layer, batch, b).rows + (size_t)from * channels;
-    float *rows = scratch + tess_gemm_scratch(&layer->matrix);
-    float *runs = rows + (size_t)(TESS_GATHERED_ROWS + taps(row)) * width;
+    float *room = scratch + tess_gemm_scratch(&layer->matrix);
+    float *runs = room + (size_t)(TESS_GATHERED_ROWS + taps(row)) * width;
     for (int64_t t = begin / row->stride; t * row->stride < end; t += TESS_GATHERED_ROWS) {
         int64_t left_over = (end + row->stride - 1) / row->stride - t;
         int n = left_over < TESS_GATHERED_ROWS ? (int)left_over : TESS_GATHERED_ROWS;
-        tess_source_gather(&source, t - taps(row) + 1, t + n, rows);
-        struct tess_windows windows = {.x = rows,
-                                       .row_stride = width,
-                                       .taps = 1,
-                                       .width = taps(row) * layer->in_channels,
-                                       .n_rows = n};
-        tess_gemm(&layer->matrix, &windows, runs, (size_t)row->stride * channels, scratch);
+        struct tess_windows windows = {
+            .x = tess_source_rows(&source, t - taps(row) + 1, t + n, room),
+            .row_stride = width,
+            .taps = 1,
+            .width = taps(row) * layer->in_channels,
+            .n_rows = n};
         int64_t first = t * row->stride, stop = first + (int64_t)n * row->stride;
         int64_t a = first > begin ? first : begin, z = stop < end ? stop : end;
-        memcpy(out + (size_t)(a - begin) * channels, runs + (size_t)(a - first) * channels,
-               (size_t)(z - a) * channels * sizeof *out);
+        const int trimmed = a > first || z < stop;
+        tess_gemm(&layer->matrix, &windows,
+                  trimmed ? runs : out + (size_t)(first - begin) * channels,
+                  (size_t)row->stride * channels, scratch);
+        if (trimmed)
+            memcpy(out + (size_t)(a - begin) * channels, runs + (size_t)(a - first) * channels,
+                   (size_t)(z - a) * channels * sizeof *out);
     }
 }
 

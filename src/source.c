@@ -35,9 +35,11 @@ const float *tess_source_row(const struct tess_source *s, int64_t i)
                          : s->fresh + (size_t)(i - s->before) * width;
 }
 
-void tess_source_gather(const struct tess_source *s, int64_t from, int64_t to, float *out)
+const float *tess_source_rows(const struct tess_source *s, int64_t from, int64_t to, float *room)
 {
     const size_t width = (size_t)s->layer->in_channels;
+    if (from >= s->before && to <= s->total) return s->fresh + (size_t)(from - s->before) * width;
+    float *out = room;
     while (from < to) {
         int64_t n = 1;
         const float *rows = tess_source_row(s, from);
@@ -49,6 +51,7 @@ void tess_source_gather(const struct tess_source *s, int64_t from, int64_t to, f
         out += (size_t)n * width;
         from += n;
     }
+    return room;
 }
 
 void tess_source_keep(const struct tess_layer *layer,

@@ -37,8 +37,9 @@ tess_source_of(const struct tess_layer *layer, const struct tess_batch *batch, i
 /** Row i of the recording, or NULL where padding makes it zero. After the end only if it is over. */
 const float *tess_source_row(const struct tess_source *source, int64_t i);
 
-/** Copies rows from..to of the continued recording side by side. */
-void tess_source_gather(const struct tess_source *source, int64_t from, int64_t to, float *out);
+/** Rows from..to of the continued recording side by side: where they are, or else copied to `room`. */
+const float *
+tess_source_rows(const struct tess_source *source, int64_t from, int64_t to, float *room);
 
 /** An operator's `stream`: keeps the last `history` rows, and counts. */
 void tess_source_keep(const struct tess_layer *layer,
