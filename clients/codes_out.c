@@ -4,6 +4,7 @@
 
 #include "formats/codes_json.h"
 #include "formats/npy.h"
+#include "formats/tess.h"
 #include "report.h"
 
 #include <errno.h>
@@ -24,20 +25,7 @@ static int tess_open(struct cli_codes_out *c, int source_rate)
         .write = cli_output_write,
         .seek = c->out->seekable ? cli_output_seek : NULL,
     };
-    struct tess_file_info info = {
-        .size = sizeof info,
-        .sample_rate = c->model->sample_rate,
-        .hop = c->model->hop,
-        .codebooks = c->codebooks,
-        .entries = c->model->entries,
-        .code_min = c->model->code_min,
-        .channels = c->model->channels,
-        .source_rate = source_rate,
-        .n_source = -1, /* in the trailer: the bytes are then those that a pipe gives */
-        .segment_frames = c->model->segment / c->model->hop,
-    };
-    memcpy(info.model, c->model->name, sizeof info.model);
-    memcpy(info.fingerprint, c->model->sha256, sizeof info.fingerprint);
+    struct tess_file_info info = fmt_tess_info(c->model, c->codebooks, source_rate);
     struct tess_why why;
     int error = tess_writer_create(&c->writer, &io, &info, NULL, &why);
     return error ? fail_writer(c, error, why.text) : CLI_OK;

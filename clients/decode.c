@@ -51,14 +51,6 @@ static int open_codes(struct decode *d)
     return cli_fail(CLI_FAILED, "%s: %s", d->in.name, why.text);
 }
 
-static bool opens_codes(const struct decode *d)
-{
-    const struct fmt_codes_in *c = &d->codes_in;
-    if (c->has_fingerprint)
-        return memcmp(c->fingerprint, d->info.sha256, sizeof c->fingerprint) == 0;
-    return !c->model[0] || strcmp(c->model, d->info.name) == 0;
-}
-
 /* -m decides; else TESSERA_MODEL if it is the one that made the codes; else the one they name. */
 static int open_model(struct decode *d)
 {
@@ -76,7 +68,7 @@ static int open_model(struct decode *d)
         tess_model_close(d->model);
         int exit_code = cli_open_model(d->options, names[i], &d->model, &d->info);
         if (exit_code) return exit_code;
-        if (opens_codes(d)) return CLI_OK;
+        if (fmt_codes_in_made_by(&d->codes_in, &d->info)) return CLI_OK;
     }
     return cli_fail(CLI_MODEL, "%s: made by model '%s' (%s), not by '%s' (%s)", d->in.name,
                     c->model, c->has_fingerprint ? cli_fingerprint(c->fingerprint).text : "?",

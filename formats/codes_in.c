@@ -116,6 +116,13 @@ fmt_codes_in_read(struct fmt_codes_in *c, uint16_t *frames, size_t capacity, str
     return n;
 }
 
+bool fmt_codes_in_made_by(const struct fmt_codes_in *c, const struct tess_model_info *model)
+{
+    if (c->has_fingerprint)
+        return memcmp(c->fingerprint, model->sha256, sizeof c->fingerprint) == 0;
+    return !c->model[0] || strcmp(c->model, model->name) == 0;
+}
+
 int64_t fmt_codes_in_samples(const struct fmt_codes_in *c, const struct tess_model *model)
 {
     if (c->reader) return tess_reader_samples(c->reader);

@@ -43,6 +43,9 @@ int64_t fmt_codes_in_read(struct fmt_codes_in *codes,
                           size_t capacity,
                           struct tess_why *why);
 
+/** Whether the model made the codes, as far as they tell. Cannot fail. */
+bool fmt_codes_in_made_by(const struct fmt_codes_in *codes, const struct tess_model_info *model);
+
 /** Samples per channel that the codes stand for: at the rate of the model that decodes them, and of
  *  the source with its rate (0 where the file does not say). -1 while a pipe has not told yet. */
 int64_t fmt_codes_in_samples(const struct fmt_codes_in *codes, const struct tess_model *model);

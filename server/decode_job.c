@@ -93,20 +93,14 @@ static int open_codes(struct decode_job *d, struct tess_why *why)
     return fmt_codes_in_open(&d->codes, &io, start, (size_t)n, why) ? 400 : 0;
 }
 
-static bool made_by(const struct fmt_codes_in *c, const struct tess_model_info *info)
-{
-    if (c->has_fingerprint) return memcmp(c->fingerprint, info->sha256, sizeof c->fingerprint) == 0;
-    return !c->model[0] || strcmp(c->model, info->name) == 0;
-}
-
 /* The model of the query, which must be the one that made the codes; else that one. */
 static int choose_model(struct decode_job *d, struct tess_why *why)
 {
     struct srv_lane_config *c = &d->job.config;
     const struct srv_models *models = &d->job.server->models;
     for (int i = 0; i < models->n && !c->model; i++)
-        if (made_by(&d->codes, &models->item[i].info)) c->model = &models->item[i];
-    if (c->model && made_by(&d->codes, &c->model->info)) return 0;
+        if (fmt_codes_in_made_by(&d->codes, &models->item[i].info)) c->model = &models->item[i];
+    if (c->model && fmt_codes_in_made_by(&d->codes, &c->model->info)) return 0;
     return fmt_fail(why, 400, "made by model '%.63s', not by one that is asked for and served",
                     d->codes.model);
 }

@@ -3,6 +3,7 @@
  * default model. The bytes are those that `tessera encode` writes. */
 #include "formats/codes_json.h"
 #include "formats/npy.h"
+#include "formats/tess.h"
 #include "server/ask.h"
 #include "server/job_kind.h"
 #include "server/pcm.h"
@@ -171,25 +172,12 @@ static int begin(struct srv_job *job, struct tess_why *why)
 {
     struct encode_job *e = (struct encode_job *)job;
     const struct srv_lane_config *c = &job->config;
-    const struct tess_model_info *model = &c->model->info;
     if (e->file) {
         e->pcm = malloc(job->capacity);
         if (!e->pcm) return fmt_fail(why, 500, "out of memory");
     }
     if (e->answer != ANSWER_TESS) return 0;
-    struct tess_file_info info = {
-        .size = sizeof info,
-        .sample_rate = model->sample_rate,
-        .hop = model->hop,
-        .codebooks = c->codebooks,
-        .entries = model->entries,
-        .code_min = model->code_min,
-        .channels = model->channels,
-        .source_rate = c->rate,
-        .n_source = -1, /* in the trailer, as the command has it */
-    };
-    memcpy(info.model, model->name, sizeof info.model);
-    memcpy(info.fingerprint, model->sha256, sizeof info.fingerprint);
+    struct tess_file_info info = fmt_tess_info(&c->model->info, c->codebooks, c->rate);
     job->answer.head(job->ctx, types[ANSWER_TESS], -1);
     struct tess_io io = {.ctx = job, .write = put_bytes};
     return tess_writer_create(&e->writer, &io, &info, NULL, why) ? 500 : 0;
