@@ -6,6 +6,7 @@ Usage: test_daemon_options.py BUILD [...]
 
 import json
 import os
+import pathlib
 import re
 import subprocess
 import sys
@@ -94,6 +95,18 @@ class Options(unittest.TestCase):
             done = subprocess.run([f"{build}/bin/tesserad", word], stdout=subprocess.PIPE, text=True)
             self.assertEqual(done.returncode, 0)
             self.assertIn(text, done.stdout)
+
+    def test_manual(self):
+        """The manual page has every option, its default, and no other."""
+        page = pathlib.Path(__file__).parent.parent.joinpath("docs/man/tesserad.8").read_text()
+        options = re.search(r"^\.SH OPTIONS$(.*?)^\.SH ", page, re.M | re.S).group(1).replace("\\-", "-")
+        entries = re.findall(r"^\.TP\n\.BR? .*?--([a-z-]+)(.*?)(?=^\.TP|^\.SS|\Z)", options, re.M | re.S)
+        printed = subprocess.run([f"{build}/bin/tesserad", "--help"], stdout=subprocess.PIPE, text=True).stdout
+        helped = re.findall(r"^  (?:-\w, )?--([a-z-]+)", printed, re.M)
+        self.assertEqual(sorted(name for name, _ in entries), sorted(helped))
+        for name, (default, _) in self.print_config().items():
+            if default:
+                self.assertIn(f"\n[{default}]\n", dict(entries)[name], name)
 
     def test_models(self):
         """Two names for one file are two models; the first is the default."""
