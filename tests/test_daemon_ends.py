@@ -4,6 +4,7 @@
 Usage: test_daemon_ends.py BUILD [...]
 """
 
+import http.client
 import os
 import socket
 import stat
@@ -104,26 +105,40 @@ class Restart(unittest.TestCase):
         except Exception as error:
             self.failures.append(repr(error))
 
+    def ask(self, address):
+        """The same by HTTP."""
+        try:
+            while not self.ending.is_set():
+                connection = http.client.HTTPConnection(*address, timeout=20)
+                connection.request("GET", "/health")
+                self.assertIn(connection.getresponse().status, (200, 503))
+                connection.close()
+                self.n_lives[address] += 1
+        except Exception as error:
+            self.failures.append(repr(error))
+
     def test_restart_under_load(self):
         """The service manager holds the sockets: while the daemon restarts 20 times, nobody is refused
         or cut off, and all codes are right."""
         with Daemon(build) as daemon:
             self.codes = encode(daemon.connect())
         folder = self.enterContext(tempfile.TemporaryDirectory())
-        tcp, unix = socket.socket(), socket.socket(socket.AF_UNIX)
+        tcp, web, unix = socket.socket(), socket.socket(), socket.socket(socket.AF_UNIX)
         tcp.bind(("127.0.0.1", 0))
+        web.bind(("127.0.0.1", 0))
         unix.bind(os.path.join(folder, "t.sock"))
-        for listener in (tcp, unix):
+        for listener in (tcp, web, unix):
             listener.listen(100)
         self.ending, self.failures, self.n_sent_away = threading.Event(), [], 0
-        self.n_lives = {tcp.getsockname(): 0, unix.getsockname(): 0}
-        clients = [threading.Thread(target=self.live, args=[address])
-                   for address in self.n_lives for _ in range(3)]
+        self.n_lives = {listener.getsockname(): 0 for listener in (tcp, web, unix)}
+        clients = [threading.Thread(target=self.ask if listener is web else self.live,
+                                    args=[listener.getsockname()])
+                   for listener in (tcp, web, unix) for _ in range(3)]
         for client in clients:
             client.start()
         try:
             for i in range(20):
-                with Daemon(build, **handed_over(native=[tcp, unix])) as daemon:
+                with Daemon(build, **handed_over(native=[tcp, unix], http=[web])) as daemon:
                     want = {address: n + 2 for address, n in self.n_lives.items()}
                     until(lambda: self.failures or all(self.n_lives[a] >= n for a, n in want.items()), 30)
                     if i == 19:
