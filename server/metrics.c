@@ -61,6 +61,7 @@ static void histogram(FILE *to, const char *name, const char *help, const struct
 static void connections(FILE *to, const struct srv_server *server)
 {
     static const char *const protos[] = {"tcp", "unix", "ws"};
+    int n_paused = 0;
     head(to, "connections", "gauge", "Connections that are open.");
     for (size_t p = 0; p < sizeof protos / sizeof protos[0]; p++) {
         int n = 0;
@@ -69,6 +70,12 @@ static void connections(FILE *to, const struct srv_server *server)
         fprintf(to, "tessera_connections{proto=\"%s\"} %d\n", protos[p], n);
     }
     fprintf(to, "tessera_connections{proto=\"http\"} %d\n", srv_http_count(server, NULL));
+    one(to, "connections_max", "gauge", "Connections that may be open.",
+        (double)server->max_clients);
+    for (const struct srv_session *s = server->sessions; s; s = s->next)
+        n_paused += s->paused;
+    one(to, "connections_paused", "gauge", "Connections not read, for their input is far ahead.",
+        n_paused);
 }
 
 static void build_info(FILE *to, const struct srv_server *server)

@@ -19,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 
 (HELLO, READY, OPEN, OPENED, PCM, CODES, LOST, FLUSH, FLUSHED, END, STATS, CREDIT, PING, PONG,
  ERROR) = range(1, 16)
@@ -250,6 +251,11 @@ class Daemon:
 
     def connect(self, unix=False, **words):
         return Client(self.unix if unix else self.tcp, **words)
+
+    def metric(self, name):
+        """The value of a line of /metrics: "name" or 'name{label="value"}'."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.http_port}/metrics") as answer:
+            return float(re.search(rf"^tessera_{re.escape(name)} (\S+)$", answer.read().decode(), re.M).group(1))
 
     def threads_cpu(self):
         """Seconds of CPU so far."""

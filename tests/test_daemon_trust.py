@@ -285,13 +285,20 @@ class Limits(unittest.TestCase):
         self.assertEqual(raised.exception.code, code)
         client.close()
 
+    def dropped(self, daemon, reason, n=1):
+        self.assertEqual(daemon.metric(f'clients_dropped_total{{reason="{reason}"}}'), n)
+
     def test_max_clients(self):
         daemon = self.daemon("--max-clients", "3")
         clients = [daemon.connect() for _ in range(3)]
         self.refused(daemon.connect(hello=False), 503)
         self.refused(daemon.connect(unix=True, hello=False), 503)
+        self.assertIn("3 clients at most", daemon.log())
         clients.pop().close()
         until(lambda: self.try_connect(daemon))
+        clients.pop().close()
+        until(lambda: daemon.metric("connections_max") == 3)  # one is free for whoever asks
+        self.assertGreaterEqual(daemon.metric('clients_dropped_total{reason="limit"}'), 2)
 
     def try_connect(self, daemon):
         try:
@@ -314,6 +321,9 @@ class Limits(unittest.TestCase):
         first.end()
         first.finish()
         encode(other)
+        for reason in ("client", "streams"):
+            self.assertEqual(daemon.metric(f'streams_refused_total{{reason="{reason}"}}'), 1)
+        self.assertEqual(daemon.metric("streams_max"), 3)
 
     def test_max_load(self):
         """Admission: a share of 1 % is less than any two live streams need, bulk ones need none."""
@@ -324,6 +334,8 @@ class Limits(unittest.TestCase):
                 client.open(number, direction="both")
         self.assertEqual(raised.exception.code, 503)
         client.open(20, direction="both", bulk=True)
+        self.assertEqual(daemon.metric('streams_refused_total{reason="load"}'), 1)
+        self.assertLessEqual(daemon.metric("load_ratio"), 0.01)
 
     def test_max_message(self):
         daemon = self.daemon("--max-message", "1024")
@@ -334,6 +346,7 @@ class Limits(unittest.TestCase):
         self.assertEqual(len(stream.finish().pcm_bytes), 2 * 20 * HOP)
         client.send(PCM, 1, bytes(1017))
         self.refused(client, 413)
+        self.dropped(daemon, "limit")
 
     def test_input_ahead(self):
         """The server stops reading where the client may not go on: nothing is lost."""
@@ -348,6 +361,7 @@ class Limits(unittest.TestCase):
                 client.send(CODES, 1, bytes(75 * 8))
                 sent += 75
                 self.assertLess(sent, 1 << 20)
+        self.assertEqual(daemon.metric("connections_paused"), 1)
         client.close()
 
     def test_flush_where_credit_ends(self):
@@ -381,6 +395,7 @@ class Limits(unittest.TestCase):
         for client in quiet:
             self.refused(client, 408)
         self.assertLess(time.monotonic() - start, 2)
+        self.dropped(daemon, "idle", len(quiet))
 
     def test_idle_timeout(self):
         daemon = self.daemon("--idle-timeout", "400")
@@ -391,6 +406,7 @@ class Limits(unittest.TestCase):
         self.assertGreater(time.monotonic() - start, 0.3)
         self.assertLess(time.monotonic() - start, 2)
         encode(busy)
+        self.dropped(daemon, "idle")
 
     def test_max_backlog(self):
         daemon = self.daemon("--max-backlog", "262144")
@@ -399,6 +415,7 @@ class Limits(unittest.TestCase):
             while True:
                 client.send(PING, 0, bytes(125))
         daemon.wait_for("drop: .* slow: .*--max-backlog")
+        self.dropped(daemon, "slow")
 
     def test_max_backlogs(self):
         daemon = self.daemon("--max-backlogs", "1048576")
