@@ -73,11 +73,13 @@ static bool make_room(struct fmt_codes_json *json, int64_t n_frames, int64_t cod
     return json->codes != NULL;
 }
 
-/* rows [outer][inner] to codes [T][K], transposed where the outer index is K. */
-static bool take_rows(struct fmt_codes_json *json, const cJSON *rows, bool columns_first)
+/* rows [outer][inner] to codes [T][K], transposed where the outer index is K. No rows are no frames of
+ * as many codebooks as the file says. */
+static bool
+take_rows(struct fmt_codes_json *json, const cJSON *rows, bool columns_first, int codebooks)
 {
     int64_t n_outer = cJSON_GetArraySize(rows);
-    int64_t n_inner = n_outer > 0 ? cJSON_GetArraySize(rows->child) : 0;
+    int64_t n_inner = n_outer > 0 ? cJSON_GetArraySize(rows->child) : codebooks;
     int64_t K = columns_first ? n_outer : n_inner, T = columns_first ? n_inner : n_outer;
     if (!make_room(json, T, K)) return false;
     int64_t o = 0;
@@ -93,12 +95,12 @@ static bool take_rows(struct fmt_codes_json *json, const cJSON *rows, bool colum
     return true;
 }
 
-/* One list of frames after frames: how long each is stands beside it. */
-static bool take_list(struct fmt_codes_json *json, const cJSON *root, const cJSON *list)
+/* One list of frames after frames. */
+static bool take_list(struct fmt_codes_json *json, const cJSON *list, int codebooks)
 {
-    const cJSON *codebooks = cJSON_GetObjectItemCaseSensitive(root, "n_codebooks");
-    int64_t K = (int64_t)whole(codebooks, 1, MAX_CODEBOOKS, 0), n = cJSON_GetArraySize(list);
-    if (K < 1 || n % K != 0 || !make_room(json, n / K, K)) return false;
+    int64_t n = cJSON_GetArraySize(list);
+    if (codebooks < 1 || n % codebooks != 0 || !make_room(json, n / codebooks, codebooks))
+        return false;
     uint16_t *at = json->codes;
     for (const cJSON *item = list->child; item; item = item->next)
         if (!take_code(item, at++)) return false;
@@ -134,16 +136,18 @@ static int take(struct fmt_codes_json *json, const cJSON *root, struct tess_why 
         (int64_t)whole(cJSON_GetObjectItemCaseSensitive(root, "n_samples"), 0, 0x1p53, -1);
     json->sample_rate =
         (int)whole(cJSON_GetObjectItemCaseSensitive(root, "sample_rate"), 1, INT32_MAX, 0);
+    const int codebooks =
+        (int)whole(cJSON_GetObjectItemCaseSensitive(root, "n_codebooks"), 1, MAX_CODEBOOKS, 0);
     const char *name = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(root, "layout"));
     enum fmt_layout layout = fmt_layout(name ? name : "KT");
     if (layout == FMT_N_LAYOUTS)
         return fmt_fail(why, TESS_E_FORMAT, "layout \"%.20s\" is not KT, TK or flat", name);
     const cJSON *codes = cJSON_GetObjectItemCaseSensitive(root, "audio_codes");
     if (!cJSON_IsArray(codes)) return fmt_fail(why, TESS_E_FORMAT, "no audio_codes");
-    if (layout == FMT_FLAT && !take_list(json, root, codes))
+    if (layout == FMT_FLAT && !take_list(json, codes, codebooks))
         return fmt_fail(why, TESS_E_FORMAT,
                         "audio_codes is not a list of whole 16-bit numbers, n_codebooks a frame");
-    if (layout != FMT_FLAT && !take_rows(json, codes, layout == FMT_KT))
+    if (layout != FMT_FLAT && !take_rows(json, codes, layout == FMT_KT, codebooks))
         return fmt_fail(why, TESS_E_FORMAT,
                         "audio_codes is not a rectangle of whole 16-bit numbers of layout %s",
                         layout_names[layout]);
