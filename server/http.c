@@ -40,7 +40,7 @@ int srv_http_count(const struct srv_server *server, const char *address)
     int n = 0;
     if (!server->http) return 0;
     for (const struct srv_http_client *c = server->http->clients; c; c = c->next)
-        n += !c->session && (!address || strcmp(c->address, address) == 0);
+        n += c->state != SRV_HTTP_SESSION && (!address || strcmp(c->address, address) == 0);
     return n;
 }
 

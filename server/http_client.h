@@ -57,6 +57,7 @@ struct srv_http_client {
 
     struct srv_session *session;
     int n_fragments; /* of the message under way */
+    bool goodbye;    /* CLOSE is on its way */
 };
 
 /* ---- http.c ---- */

@@ -108,13 +108,25 @@ static bool head_too_large(const struct srv_http_client *c)
     return n > c->server->options.max_header;
 }
 
+/* A path with an encoded line's end in it leaves no version behind: it is none of ours either. */
+static bool read_version(struct srv_http_client *c)
+{
+    char text[16];
+    const char *version = srv_http_header(c, WSI_TOKEN_HTTP, text, sizeof text);
+    c->old = !version || strcmp(version, "HTTP/1.1") != 0;
+    return !c->old || (version && strcmp(version, "HTTP/1.0") == 0);
+}
+
 /* Returns 0 or a status. */
 static int check(struct srv_http_client *c, const char **why)
 {
+    c->has_body = has(c, WSI_TOKEN_HTTP_CONTENT_LENGTH) || has(c, WSI_TOKEN_HTTP_TRANSFER_ENCODING);
     *why = c->refused;
     if (c->refused) return c->refusal == TESS_WIRE_TOO_MANY ? 429 : 503;
     *why = "the request's head is too large (--max-header)";
     if (head_too_large(c)) return 431;
+    *why = "HTTP/1.1 is spoken here";
+    if (!read_version(c)) return 400;
     int status = srv_http_guard(c, why);
     if (status) return status;
     *why = "a key belongs in the Authorization header, not in the URL";
@@ -142,19 +154,10 @@ static int check_row(struct srv_http_client *c, const struct row *row, const cha
     return row->open || srv_http_key(c) == SRV_KEY_RIGHT ? 0 : 401;
 }
 
-static void read_version(struct srv_http_client *c)
-{
-    char text[16];
-    const char *version = srv_http_header(c, WSI_TOKEN_HTTP, text, sizeof text);
-    c->old = !version || strcmp(version, "HTTP/1.1") != 0;
-    c->has_body = has(c, WSI_TOKEN_HTTP_CONTENT_LENGTH) || has(c, WSI_TOKEN_HTTP_TRANSFER_ENCODING);
-}
-
 int srv_http_request(struct srv_http_client *c, const char *path)
 {
     const char *why;
     if (c->state != SRV_HTTP_HEAD) return -1;
-    read_version(c);
     const struct row *row = find_row(path);
     int status = check(c, &why);
     bool preflight = !status && c->origin && has(c, WSI_TOKEN_OPTIONS_URI);
@@ -208,7 +211,6 @@ int srv_http_upgrade(struct srv_http_client *c, const char *protocol)
 {
     const char *why;
     if (c->state != SRV_HTTP_HEAD) return -1;
-    read_version(c);
     int status = check(c, &why);
     if (!status) status = check_upgrade(c, protocol, &why);
     enum srv_http_key key = srv_http_key(c);

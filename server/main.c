@@ -184,7 +184,8 @@ int main(int argc, char **argv)
 {
     struct srv_server *server = calloc(1, sizeof *server);
     if (!server) return 1;
-    signal(SIGPIPE, SIG_IGN);
+    signal(SIGPIPE, SIG_IGN); /* each is an error of the call that meets it */
+    signal(SIGXFSZ, SIG_IGN);
     int code = srv_options_read(&server->options, argc, argv);
     if (!code && server->options.help)
         srv_options_help(stdout);

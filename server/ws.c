@@ -62,7 +62,7 @@ static void gather(struct srv_http_client *c, const uint8_t *bytes, size_t n, bo
 {
     struct srv_session *s = c->session;
     size_t most = (size_t)s->server->options.max_message;
-    if (n > most - s->n_partial || lws_remaining_packet_payload(c->wsi) > most) {
+    if (s->n_partial + n + lws_remaining_packet_payload(c->wsi) > most) {
         fail(c, SRV_DROP_LIMIT, TESS_WIRE_TOO_LARGE, "message too long (--max-message)");
         return;
     }
@@ -100,6 +100,19 @@ int srv_ws_receive(struct srv_http_client *c, const uint8_t *bytes, size_t n)
 
 /* ---- out ---- */
 
+/* CLOSE, and the time to answer it. What a call of libwebsockets returns would, on a libuv loop, end the
+ * connection without: so it is ended like one that was idle for too long. */
+static void say_goodbye(struct srv_http_client *c)
+{
+    if (c->goodbye) return;
+    c->goodbye = true;
+    lws_close_reason(c->wsi,
+                     c->server->draining ? LWS_CLOSE_STATUS_GOINGAWAY
+                                         : LWS_CLOSE_STATUS_POLICY_VIOLATION,
+                     NULL, 0);
+    lws_set_timeout(c->wsi, PENDING_TIMEOUT_HTTP_KEEPALIVE_IDLE, LWS_TO_KILL_ASYNC);
+}
+
 int srv_ws_send(struct srv_http_client *c)
 {
     struct srv_session *s = c->session;
@@ -110,12 +123,7 @@ int srv_ws_send(struct srv_http_client *c)
     }
     if (m)
         lws_callback_on_writable(c->wsi);
-    else if (s->state == SRV_CLOSING && !s->broken) {
-        lws_close_reason(c->wsi,
-                         s->server->draining ? LWS_CLOSE_STATUS_GOINGAWAY
-                                             : LWS_CLOSE_STATUS_POLICY_VIOLATION,
-                         NULL, 0);
-        return -1;
-    }
+    else if (s->state == SRV_CLOSING && !s->broken)
+        say_goodbye(c);
     return 0;
 }
