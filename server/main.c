@@ -5,6 +5,7 @@
 #include "server/notify.h"
 #include "server/protocol.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -39,15 +40,9 @@ static void on_drain(uv_timer_t *timer)
         uv_stop(server->loop);
 }
 
-static void on_terminate(uv_signal_t *handle, int number)
+static void drain(struct srv_server *server)
 {
-    struct srv_server *server = handle->data;
-    if (server->draining) {
-        uv_stop(server->loop);
-        return;
-    }
-    srv_log(&server->log, SRV_INFO, "drain", "signal %d: %d streams finish", number,
-            server->n_streams);
+    srv_log(&server->log, SRV_INFO, "drain", "%d streams finish", server->n_streams);
     srv_notify("STOPPING=1");
     server->draining = true;
     srv_listen_drain(server);
@@ -55,6 +50,35 @@ static void on_terminate(uv_signal_t *handle, int number)
         if (s->state == SRV_OPEN) srv_protocol_ready(s);
     uint64_t last = (uint64_t)server->options.drain_ms / 10;
     uv_timer_start(&server->drain, on_drain, (uint64_t)server->options.drain_ms - last, last);
+}
+
+/* Our own handler and not libuv's, whose end gives a signal its default back: until the process has
+ * gone, one more must not turn its exit code into a death. */
+static uv_async_t signalled;
+static volatile sig_atomic_t n_signals;
+
+static void on_signal(int number)
+{
+    int before = errno;
+    (void)number;
+    n_signals++;
+    uv_async_send(&signalled);
+    errno = before;
+}
+
+static void on_signalled(uv_async_t *handle)
+{
+    struct srv_server *server = handle->data;
+    if (!server->draining) drain(server);
+    if (n_signals > 1) uv_stop(server->loop);
+}
+
+static void handle_signals(void (*handler)(int))
+{
+    struct sigaction action = {.sa_handler = handler, .sa_flags = SA_RESTART};
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGTERM, &action, NULL);
+    sigaction(SIGINT, &action, NULL);
 }
 
 static void on_tick(uv_timer_t *timer)
@@ -111,17 +135,13 @@ static int prepare(struct srv_server *server)
 static void start_handles(struct srv_server *server)
 {
     uv_timer_t *const timers[] = {&server->tick, &server->drain, &server->watchdog};
-    uv_signal_t *const signals[] = {&server->terminate, &server->interrupt};
-    static const int numbers[] = {SIGTERM, SIGINT};
     for (int i = 0; i < 3; i++) {
         uv_timer_init(server->loop, timers[i]);
         timers[i]->data = server;
     }
-    for (int i = 0; i < 2; i++) {
-        uv_signal_init(server->loop, signals[i]);
-        signals[i]->data = server;
-        uv_signal_start(signals[i], on_terminate, numbers[i]);
-    }
+    uv_async_init(server->loop, &signalled, on_signalled);
+    signalled.data = server;
+    handle_signals(on_signal);
     uv_timer_start(&server->tick, on_tick, TICK_MS, TICK_MS);
     uint64_t watchdog = srv_notify_watchdog() / 2;
     if (watchdog > 0) uv_timer_start(&server->watchdog, on_watchdog, watchdog, watchdog);
@@ -136,11 +156,7 @@ static void close_handle(uv_handle_t *handle, void *ctx)
 /* Sessions first: their streams give the lanes back, then the workers can end. Signals come too late. */
 static void finish(struct srv_server *server)
 {
-    sigset_t late;
-    sigemptyset(&late);
-    sigaddset(&late, SIGTERM);
-    sigaddset(&late, SIGINT);
-    pthread_sigmask(SIG_BLOCK, &late, NULL);
+    handle_signals(SIG_IGN);
     uv_timer_stop(&server->tick);
     for (struct srv_session *s = server->sessions, *next; s; s = next) {
         next = s->next;

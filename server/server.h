@@ -57,7 +57,6 @@ struct srv_server {
     bool draining;
     char read_buffer[65536]; /* what a read brings is used up before the next one */
     uv_timer_t tick, drain, watchdog;
-    uv_signal_t terminate, interrupt;
     int n_drain; /* how often the drain timer has fired */
 };
 

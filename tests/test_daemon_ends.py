@@ -6,6 +6,7 @@ Usage: test_daemon_ends.py BUILD [...]
 
 import http.client
 import os
+import pathlib
 import socket
 import stat
 import subprocess
@@ -85,6 +86,20 @@ class Drain(unittest.TestCase):
             self.assertEqual(daemon.process.wait(10), 0)
             self.assertLess(time.monotonic() - start, 3)  # of the 30 of a drain
             client.close()
+
+    def test_signals_to_the_end(self):
+        """No signal comes so late that the daemon dies of it, whichever of its threads gets it."""
+        speech = pathlib.Path(__file__).with_name("data").joinpath("speech.flac").read_bytes()
+        for _ in range(3):
+            with Daemon(build) as daemon:
+                asked = http.client.HTTPConnection("127.0.0.1", daemon.http_port, timeout=60)
+                asked.request("POST", "/v1/encode", speech)  # starts threads that read and parse
+                self.assertEqual(asked.getresponse().status, 200)
+                asked.close()
+                while daemon.process.poll() is None:
+                    daemon.terminate()
+                    time.sleep(0.0005)
+                self.assertEqual(daemon.process.returncode, 0)
 
 
 class Restart(unittest.TestCase):
