@@ -10,10 +10,10 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
+#include <strings.h>
 
 enum {
-    MORE_CLIENTS = 32,     /* beyond the limit, to be told of it */
+    MORE_CLIENTS = 32,     /* beyond a limit, to be told of it */
     HEAD_ROOM = 8192,      /* the same for a head beyond --max-header */
     READ_BYTES = 65536,    /* of a body at once */
     FRAME_BYTES = 4096,    /* of a WebSocket message at once, each connection's */
@@ -40,7 +40,16 @@ int srv_http_count(const struct srv_server *server, const char *address)
     int n = 0;
     if (!server->http) return 0;
     for (const struct srv_http_client *c = server->http->clients; c; c = c->next)
-        n += c->state != SRV_HTTP_SESSION && (!address || strcmp(c->address, address) == 0);
+        n += c->state != SRV_HTTP_SESSION && !c->refused &&
+             (!address || strcmp(c->address, address) == 0);
+    return n;
+}
+
+static int count_refused(const struct srv_http *http)
+{
+    int n = 0;
+    for (const struct srv_http_client *c = http->clients; c; c = c->next)
+        n += c->refused != NULL;
     return n;
 }
 
@@ -71,13 +80,14 @@ static int add_client(struct srv_http *http, struct lws *wsi)
     c->wsi = wsi;
     srv_tcp_peer(lws_get_socket_fd(wsi), c->address, sizeof c->address);
     c->refused = srv_session_refusal(http->server, c->address, &c->refusal);
+    bool told = !c->refused || count_refused(http) < MORE_CLIENTS;
     srv_http_enter(c, SRV_HTTP_HEAD);
     c->next = http->clients;
     if (c->next) c->next->previous = c;
     http->clients = c;
     lws_set_opaque_user_data(wsi, c);
     lws_set_timeout(wsi, NO_PENDING_TIMEOUT, 0);
-    return 0;
+    return told ? 0 : -1;
 }
 
 static void remove_client(struct srv_http *http, struct srv_http_client *c)
@@ -104,7 +114,10 @@ on_event(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in
     if (reason == LWS_CALLBACK_SERVER_NEW_CLIENT_INSTANTIATED) return add_client(http, wsi);
     if (!c) return 0;
     switch (reason) {
-    case LWS_CALLBACK_HTTP_CONFIRM_UPGRADE: return srv_http_upgrade(c, in);
+    case LWS_CALLBACK_HTTP_CONFIRM_UPGRADE:
+        if (strcasecmp(in, "websocket") == 0) return srv_http_upgrade(c);
+        *(char *)in = '-'; /* no protocol of ours or libwebsockets': it goes on as it is */
+        return 0;
     case LWS_CALLBACK_HTTP: return srv_http_request(c, in);
     case LWS_CALLBACK_HTTP_BODY: srv_http_job_body(c, in, n); return 0;
     case LWS_CALLBACK_HTTP_BODY_COMPLETION:
@@ -166,7 +179,7 @@ static void on_closed(uv_handle_t *handle)
 /* libwebsockets wants a descriptor of its own, libuv keeps the one it accepted: a twin each. */
 void srv_http_accept(struct srv_server *server, uv_stream_t *listener)
 {
-    int error, fd = -1;
+    int fd = -1;
     union {
         uv_handle_t handle;
         uv_stream_t stream;
@@ -183,11 +196,7 @@ void srv_http_accept(struct srv_server *server, uv_stream_t *listener)
     uv_close(&accepted->handle, on_closed);
     if (fd < 0) return;
     srv_tcp_tune(fd, &server->options);
-    if (!srv_session_refusal(server, "", &error) ||
-        server->n_sessions + srv_http_count(server, NULL) < server->max_clients + MORE_CLIENTS)
-        lws_adopt_socket_vhost(server->http->vhost, fd);
-    else
-        close(fd);
+    lws_adopt_socket_vhost(server->http->vhost, fd);
 }
 
 /* ---- start and end ---- */
@@ -234,7 +243,6 @@ int srv_http_create(struct srv_server *server)
         .vhost_name = "tesserad",
         .max_http_header_data = (unsigned short)(o->max_header + HEAD_ROOM),
         .pt_serv_buf_size = READ_BYTES,
-        .fd_limit_per_thread = (unsigned)server->max_clients + 2 * MORE_CLIENTS,
         .timeout_secs = NEVER_SECONDS,
         .timeout_secs_ah_idle = NEVER_SECONDS,
         .keepalive_timeout = NEVER_SECONDS,

@@ -114,7 +114,7 @@ void srv_http_drop_answer(struct srv_http_client *c);
 int srv_http_request(struct srv_http_client *c, const char *path);
 
 /** A request to become a WebSocket: 0 = a session is made for it. */
-int srv_http_upgrade(struct srv_http_client *c, const char *protocol);
+int srv_http_upgrade(struct srv_http_client *c);
 
 /* ---- http_pages.c: what GET shows, JSON to be freed with srv_http_free_page ---- */
 

@@ -183,8 +183,10 @@ static void on_written(void *ctx, int error)
         disk_failed(c, error);
     else if (c->upload->whole)
         start_job(c);
-    else
+    else {
+        srv_http_enter(c, SRV_HTTP_BODY); /* the disk's time is not the client's */
         lws_rx_flow_control(c->wsi, 1);
+    }
 }
 
 void srv_http_job_body(struct srv_http_client *c, const uint8_t *bytes, size_t n)

@@ -68,7 +68,7 @@ static struct srv_http_piece *add(struct srv_http_client *c, size_t n)
         c->first = piece;
     c->last = piece;
     c->n_queued += n;
-    c->server->unsent += n;
+    c->server->http_unsent += n;
     lws_callback_on_writable(c->wsi);
     return piece;
 }
@@ -79,7 +79,7 @@ static void pop(struct srv_http_client *c)
     c->first = piece->next;
     if (!c->first) c->last = NULL;
     c->n_queued -= piece->n;
-    c->server->unsent -= piece->n;
+    c->server->http_unsent -= piece->n;
     free(piece);
 }
 
@@ -222,6 +222,7 @@ int srv_http_send(struct srv_http_client *c)
 {
     while (c->first && !lws_send_pipe_choked(c->wsi)) {
         struct srv_http_piece *piece = c->first;
+        /* "Headers" are sent as they are; our body is framed already. */
         if (lws_write(c->wsi, piece->bytes, piece->n, LWS_WRITE_HTTP_HEADERS) < 0) return -1;
         c->server->metrics.bytes_out += piece->n;
         c->since = (int64_t)uv_hrtime();

@@ -187,12 +187,12 @@ static bool in_list(const char *list, const char *word)
 }
 
 /* What RFC 6455, 4.2.1 asks of the client, as far as libwebsockets does not look at it. */
-static int check_upgrade(struct srv_http_client *c, const char *protocol, const char **why)
+static int check_upgrade(struct srv_http_client *c, const char **why)
 {
     char text[MOST_TEXT];
     const char *got = srv_http_header(c, WSI_TOKEN_GET_URI, text, sizeof text);
     *why = "WebSocket is spoken at " STREAM_PATH;
-    if (!got || strcmp(got, STREAM_PATH) != 0 || strcasecmp(protocol, "websocket") != 0) return 404;
+    if (!got || strcmp(got, STREAM_PATH) != 0) return 404;
     got = srv_http_header(c, WSI_TOKEN_VERSION, text, sizeof text);
     *why = "Sec-WebSocket-Version is 13";
     if (!got || strcmp(got, "13") != 0) return 426;
@@ -207,12 +207,12 @@ static int check_upgrade(struct srv_http_client *c, const char *protocol, const 
     return !got || (*got && !in_list(got, "tessera")) ? 400 : 0;
 }
 
-int srv_http_upgrade(struct srv_http_client *c, const char *protocol)
+int srv_http_upgrade(struct srv_http_client *c)
 {
     const char *why;
     if (c->state != SRV_HTTP_HEAD) return -1;
     int status = check(c, &why);
-    if (!status) status = check_upgrade(c, protocol, &why);
+    if (!status) status = check_upgrade(c, &why);
     enum srv_http_key key = srv_http_key(c);
     if (!status && key == SRV_KEY_WRONG) {
         status = 401;

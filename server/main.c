@@ -103,10 +103,10 @@ static void count_clients(struct srv_server *server)
     struct rlimit files;
     server->max_clients = server->options.max_clients;
     if (getrlimit(RLIMIT_NOFILE, &files) != 0) return;
-    if (files.rlim_cur < files.rlim_max) {
-        files.rlim_cur = files.rlim_max;
-        setrlimit(RLIMIT_NOFILE, &files);
-    }
+    /* As many as may be needed and no more: libwebsockets has a table of all that there may be. */
+    rlim_t want = (rlim_t)(server->max_clients + server->options.max_jobs + RESERVED_FILES);
+    files.rlim_cur = want < files.rlim_max ? want : files.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &files);
     int64_t n = files.rlim_cur > INT32_MAX ? INT32_MAX : (int64_t)files.rlim_cur;
     int64_t left = n >= 2 * RESERVED_FILES ? n - RESERVED_FILES : n / 2;
     if (server->max_clients > left) server->max_clients = left;

@@ -157,7 +157,8 @@ static void write_all(FILE *to, const struct srv_server *server)
     head(to, "bytes_total", "counter", "Bytes of messages.");
     fprintf(to, "tessera_bytes_total{dir=\"in\"} %llu\ntessera_bytes_total{dir=\"out\"} %llu\n",
             (unsigned long long)m->bytes_in, (unsigned long long)m->bytes_out);
-    one(to, "output_buffer_bytes", "gauge", "Bytes that wait to be sent.", (double)server->unsent);
+    one(to, "output_buffer_bytes", "gauge", "Bytes that wait to be sent.",
+        (double)(server->unsent + server->http_unsent));
     build_info(to, server);
     process(to);
 }

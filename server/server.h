@@ -52,6 +52,7 @@ struct srv_server {
     int n_sessions, n_streams;
     int64_t max_clients; /* --max-clients, or less where files are few */
     size_t unsent;       /* of all sessions */
+    size_t http_unsent;  /* of all answers */
     uint32_t last_id;
     int64_t started; /* ns */
     bool draining;

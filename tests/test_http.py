@@ -125,6 +125,10 @@ class Pages(Base):
         http.ask("GET", "/nothing")
         self.assertEqual(http.answer().headers["connection"], "close")
         self.assertTrue(http.closed())
+        http = Http(self.port)  # an offer to speak HTTP/2, as some clients make, is left alone
+        for method, path, body in (("GET", "/health", None), ("POST", "/v1/encode", SOUND)):
+            http.ask(method, path, body, Connection="Upgrade, HTTP2-Settings", Upgrade="h2c", HTTP2_Settings="x")
+            self.assertEqual(http.answer().status, 200)
         http = Http(self.port)
         http.ask("GET", "/health", version="1.0")
         self.assertEqual(http.answer().status, 200)

@@ -232,7 +232,7 @@ class Sessions(unittest.TestCase):
         self.assertEqual(answer.headers["sec-websocket-protocol"], "tessera")
         for status, path, headers in (
                 (404, "/v1/streams", {}),
-                (404, "/v1/stream", {"Upgrade": "h2c"}),
+                (426, "/v1/stream", {"Upgrade": "h2c", "HTTP2_Settings": ""}),
                 (400, "/v1/stream?key=secret", {}),
                 (400, "/v1/stream", {"Connection": "close"}),
                 (400, "/v1/stream", {"Sec_WebSocket_Key": "short"}),
