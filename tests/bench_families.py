@@ -39,12 +39,12 @@ def check(net, name):
     from safetensors.torch import load_file
 
     golden = load_file(HERE / "families" / name / "golden_1.safetensors")
-    sound = net.decode(golden["speech.codes"].long())[0].T.squeeze(1)
-    want = golden["speech.audio"]
-    off = (sound[: len(want)] - want).abs().max().item()
     pcm = golden["speech.input"]
     k = golden["speech.codes"].shape[1]
     codes = net.encode((pcm if pcm.ndim == 2 else pcm[:, None]).T[None], k)
+    sound = net.decode(golden["speech.codes"].long())[0].T.squeeze(1)
+    want = golden["speech.audio"]
+    off = (sound[: len(want)] - want).abs().max().item()
     same = (codes == golden["speech.codes"]).float().mean().item()
     if off > golden["speech.audio.limit"].item() or same < 0.99:
         sys.exit(f"{name}: PyTorch's audio is {off:.2g} off, {same:.1%} of the codes are right")

@@ -180,6 +180,52 @@ class Seanet(Network):
         return self.causal, self.causal
 
 
+class Segments(Seanet):
+    """EnCodec at 48 kHz: norms over the clip after every convolution; a clip is a segment."""
+
+    streams = False, False
+    scales = None  # of the segments of the latest clip
+
+    def norm(self, name, x):
+        w, b = self.once(
+            name + ".norm",
+            lambda: (self.tensor(name + ".norm.weight"), self.bias(name + ".norm")),
+        )
+        return F.group_norm(x, 1, w, b, 1e-5)
+
+    def conv(self, name, x, *window, **more):
+        return self.norm(name, super().conv(name, x, *window, **more))
+
+    def upconv(self, name, x, stride, right):
+        w, b = self.once(
+            name, lambda: (self.tensor(name + ".weight").permute(2, 1, 0), self.bias(name))
+        )
+        y = self.norm(name, F.conv_transpose1d(x, w.contiguous(), b, stride))
+        return y[..., stride - right : y.shape[2] - right]
+
+    def encode(self, pcm, k):
+        codes, self.scales = [], []
+        for at in range(0, pcm.shape[2], self.config["segment_stride"]):
+            segment = pcm[..., at : at + self.config["segment"]]
+            self.scales.append(1e-8 + segment.mean(1).square().mean().sqrt())
+            codes.append(super().encode(segment / self.scales[-1], k))
+        return torch.cat(codes)
+
+    def decode(self, codes):
+        c = self.config
+        parts = codes.split(c["segment"] // c["hop"])
+        n, stride = len(parts[0]) * c["hop"], c["segment_stride"]
+        weight = 0.5 - ((torch.arange(n) + 1) / (n + 1) - 0.5).abs()
+        total = (len(parts) - 1) * stride + len(parts[-1]) * c["hop"]
+        sound, weights = torch.zeros(c["channels"], total), torch.zeros(total)
+        for i, (part, scale) in enumerate(zip(parts, self.scales)):
+            clip = super().decode(part)[0] * scale
+            at = slice(i * stride, i * stride + clip.shape[1])
+            sound[:, at] += clip * weight[: clip.shape[1]]
+            weights[at] += weight[: clip.shape[1]]
+        return (sound / weights)[None]
+
+
 class LanguageCodec(Seanet):
     context = 41
 
@@ -414,7 +460,8 @@ class Walloc(Network):
 
 FAMILIES = {
     "academicodec": Seanet,
-    "encodec": Seanet,
+    "encodec_24khz": Seanet,
+    "encodec_48khz": Segments,
     "hificodec": HifiCodec,
     "languagecodec": LanguageCodec,
     "mimi": Mimi,
@@ -427,4 +474,5 @@ def load(path):
     """The network of the model file NAME.safetensors."""
     torch.set_grad_enabled(False)
     torch.set_num_threads(1)
-    return FAMILIES[pathlib.Path(path).name.split("_")[0]](path)
+    name = pathlib.Path(path).name
+    return next(family for start, family in FAMILIES.items() if name.startswith(start))(path)
