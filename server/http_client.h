@@ -116,7 +116,7 @@ int srv_http_request(struct srv_http_client *c, const char *path);
 /** A request to become a WebSocket: 0 = a session is made for it. */
 int srv_http_upgrade(struct srv_http_client *c);
 
-/* ---- http_pages.c: what GET shows, JSON to be freed with srv_http_free_page ---- */
+/* ---- http_pages.c: what GET shows, JSON to be freed; NULL without memory ---- */
 
 char *srv_page_health(const struct srv_server *server);
 char *srv_page_version(const struct srv_server *server);

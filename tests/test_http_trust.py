@@ -199,7 +199,7 @@ class Slow(WithDaemon):
 
     def test_slowloris(self):
         """Byte by byte on each carrier: all are closed, and a real client is served meanwhile."""
-        n = 160 if NIGHTLY else 30
+        n = 167 if NIGHTLY else 30
         clients = [Http(self.port) for _ in range(n)] + [Http(self.server.port) for _ in range(n)]
         starts = [b"GET /health HTTP/1.1\r\n"] * n + [b"\x01\x00\x00\x00\xff"] * n
         clients += [WebSocket(self.port, hello=False) for _ in range(n)]
