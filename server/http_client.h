@@ -45,6 +45,7 @@ struct srv_http_client {
     bool has_body;       /* and it has not come whole */
     bool served;         /* this is not the connection's first */
     const char *origin;  /* of --allow-origin; NULL = a page of ours, or no page */
+    const char *methods; /* that the path knows */
     struct srv_upload *upload;
     struct srv_job *job;
 

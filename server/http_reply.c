@@ -138,6 +138,7 @@ static void start(struct srv_http_client *c, int status, const char *type, int64
               "Access-Control-Allow-Methods: GET, POST\r\n"
               "Access-Control-Allow-Headers: Authorization, Content-Type\r\n");
     if (status == 401) print(head, &n, "WWW-Authenticate: Bearer\r\n");
+    if (status == 405) print(head, &n, "Allow: %s\r\n", c->methods);
     if (status == 426) print(head, &n, "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n");
     if (status == 429 || status == 503) print(head, &n, "Retry-After: %d\r\n", RETRY_SECONDS);
     if (c->last_one) print(head, &n, "Connection: close\r\n");

@@ -146,7 +146,8 @@ static int check_row(struct srv_http_client *c, const struct row *row, const cha
     int method = method_of(c);
     *why = "no such path";
     if (!row) return 404;
-    *why = row->method == METHOD_GET ? "this path knows GET alone" : "this path knows POST alone";
+    c->methods = row->method == METHOD_GET ? "GET, HEAD" : "POST";
+    *why = "this path knows another method";
     if (method != row->method) return 405;
     *why = "GET has no body";
     if (method == METHOD_GET && c->has_body) return 400;

@@ -107,6 +107,7 @@ class Pages(Base):
                                      ("OPTIONS", "/health", 405), ("GET", "/v1/stream", 426)):
             answer = ask(self.port, method, path)
             self.assertEqual(answer.status, status, (method, path))
+            self.assertEqual("allow" in answer.headers, status == 405)
             answer.error()
 
     def test_connection(self):
