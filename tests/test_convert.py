@@ -11,6 +11,7 @@ import math
 import os
 import pathlib
 import pickle
+import re
 import struct
 import subprocess
 import sys
@@ -31,13 +32,19 @@ from weights.convert.__main__ import main  # noqa: E402
 from weights.convert.checkpoint import Refused, Stored  # noqa: E402
 
 MODELS = pathlib.Path()  # from the command line
+SHIPPED = ROOT / "weights/tessera-24k-speech.safetensors"
+
+
+def read_header(path):
+    with open(path, "rb") as file:
+        return json.loads(file.read(struct.unpack("<Q", file.read(8))[0]))
 
 
 def read_model(path):
     """A reader of its own: metadata and arrays of a safetensors file, every byte accounted for."""
     data = np.memmap(path, mode="r")
     (n,) = struct.unpack("<Q", data[:8])
-    header = json.loads(bytes(data[8 : 8 + n]))
+    header = read_header(path)
     metadata, arrays, at = header.pop("__metadata__"), {}, 0
     for name, entry in sorted(header.items(), key=lambda item: item[1]["data_offsets"]):
         begin, end = entry["data_offsets"]
@@ -82,6 +89,30 @@ class Models(unittest.TestCase):
                 for name, array in arrays.items():
                     self.assertIn(array.ndim, (1, 2, 3), name)
                     self.assertTrue(array.any(), name)
+
+    def test_page_names_every_key(self):
+        tables = {}
+        for section in (ROOT / "docs/model.md").read_text().split("\n## ")[1:]:
+            rows = re.findall(r"^\| `(\w+)` \| (.*?) \|", section, re.M)
+            tables[section.split("\n")[0]] = dict(rows)
+        common, seanet_keys = tables.pop("Every published family but walloc"), tables.pop("SEANet")
+        for models in list(tables):
+            if models not in ("walloc", "tessera"):
+                tables[models] |= common
+                if models != "hificodec":
+                    tables[models] |= seanet_keys
+        by_family = {name: keys for names, keys in tables.items() for name in names.split(", ")}
+        for path in [SHIPPED, *(MODELS / f"{name}.safetensors" for name in convert.MODELS)]:
+            metadata = read_header(path)["__metadata__"]
+            config, keys = json.loads(metadata["tessera.config"]), by_family[metadata["tessera.family"]]
+            self.assertEqual(sorted(config), sorted(keys), path)
+            for key, legal in keys.items():
+                range_ = re.search(r"(\d+) to (\d+)$", legal)
+                for value in config[key] if isinstance(config[key], list) else [config[key]]:
+                    if isinstance(value, str):
+                        self.assertIn(f"`{value}`", legal)
+                    elif range_:
+                        self.assertTrue(int(range_[1]) <= value <= int(range_[2]), (path, key))
 
     def test_config_meets_the_golden_files(self):
         for family in convert.MODELS:
