@@ -111,7 +111,8 @@ static int open_body(struct srv_job *job, struct tess_why *why)
         e->n_source = st.st_size / unit;
     } else {
         SF_INFO info = {0};
-        e->file = sf_open_fd(job->body, SFM_READ, &info, SF_FALSE);
+        /* A twin: libsndfile closes what it cannot read, whatever it is told. */
+        e->file = sf_open_fd(dup(job->body), SFM_READ, &info, SF_TRUE);
         if (!e->file) return fmt_fail(why, 400, "not a sound file: %s", sf_strerror(NULL));
         e->n_source = info.frames >= 0 && info.frames < SF_COUNT_MAX ? info.frames : -1;
         c->format = SRV_F32LE;
