@@ -64,11 +64,10 @@ static void on_written(uv_fs_t *write)
     if (!error) s->at += (size_t)write->result;
     uv_fs_req_cleanup(write);
     s->writing = false;
+    if (!s->dead && !error && srv_spool_busy(s)) error = write_more(s);
     if (s->dead)
         destroy(s);
-    else if (!error && srv_spool_busy(s))
-        error = write_more(s);
-    else
+    else if (!s->writing)
         s->done(s->ctx, error);
 }
 

@@ -4,6 +4,7 @@
 Usage: test_http.py BUILD [...]
 """
 
+import concurrent.futures
 import io
 import os
 import pathlib
@@ -247,6 +248,12 @@ class Jobs(Base):
         except OSError:
             pass
         self.assertEqual(http.answer().status, 400)
+
+    def test_not_sound(self):
+        """From many at once: descriptors that are closed twice would be somebody else's by then."""
+        with concurrent.futures.ThreadPoolExecutor(8) as pool:
+            answers = list(pool.map(lambda i: self.post("/v1/encode", b"noise" * 200), range(400)))
+        self.assertEqual({(answer.status, answer.error()[:15]) for answer in answers}, {(400, "not a sound fil")})
 
     def test_behind_a_body(self):
         """Nothing may follow a body before its answer."""
