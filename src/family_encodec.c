@@ -13,12 +13,12 @@ static int
 describe(const struct tess_config *config, struct tess_blueprint *b, struct tess_why *why)
 {
     struct tess_seanet net;
-    int err = tess_seanet_read(config, b, &net, why);
-    if (!err) err = tess_config_int(config, "segment", 0, MAX_SEGMENT, &b->segment, why);
-    if (!err)
-        err = tess_config_int(config, "segment_stride", 0, MAX_SEGMENT, &b->segment_stride, why);
+    const struct tess_key keys[] = {
+        {"segment",        0, MAX_SEGMENT, &b->segment       },
+        {"segment_stride", 0, MAX_SEGMENT, &b->segment_stride},
+    };
+    int err = tess_seanet_read(config, keys, sizeof keys / sizeof *keys, b, &net, why);
     if (err) return err;
-    b->latent_width = net.latent_width;
     if (tess_tables_rvq(b->quantizer, b->n_codebooks, net.latent_width, "quantizer.%d") < 0)
         return tess_base_fail(why, TESS_E_MODEL, "config: too many codebooks");
     tess_seanet_encoder(&net, &b->encoder);

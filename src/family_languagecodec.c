@@ -92,8 +92,7 @@ describe(const struct tess_config *config, struct tess_blueprint *b, struct tess
         {"bandwidths",     1, 64,    &w.n_bandwidths},
         {"n_fft",          4, 8192,  &w.n_fft       },
     };
-    int err = tess_seanet_read(config, b, &net, why);
-    if (!err) err = tess_config_keys(config, keys, sizeof keys / sizeof *keys, why);
+    int err = tess_seanet_read(config, keys, sizeof keys / sizeof *keys, b, &net, why);
     if (err) return err;
     if (w.n_fft % b->hop || w.n_fft / b->hop < 3)
         return tess_base_fail(why, TESS_E_MODEL, "config: n_fft is %d, no multiple of hop = %d",
@@ -103,7 +102,6 @@ describe(const struct tess_config *config, struct tess_blueprint *b, struct tess
     if (tess_tables_mcrvq(b->quantizer, n_masks, b->n_codebooks, net.latent_width, "quantizer.%d") <
         0)
         return tess_base_fail(why, TESS_E_MODEL, "config: too many codebooks");
-    b->latent_width = net.latent_width;
     b->option_max = w.n_bandwidths - 1;
     snprintf(b->option, sizeof b->option, "bandwidth_id");
     tess_seanet_encoder(&net, &b->encoder);

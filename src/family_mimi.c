@@ -118,8 +118,7 @@ describe(const struct tess_config *config, struct tess_blueprint *b, struct tess
         {"downsample",            1, 16,      &w.downsample   },
         {"entry_width",           1, 4096,    &w.entry_width  },
     };
-    int err = tess_seanet_read(config, b, &net, why);
-    if (!err) err = tess_config_keys(config, keys, sizeof keys / sizeof *keys, why);
+    int err = tess_seanet_read(config, keys, sizeof keys / sizeof *keys, b, &net, why);
     if (err) return err;
     if (b->n_codebooks < 2 || quantizer(b->quantizer, b->n_codebooks, w.entry_width) < 0)
         return tess_base_fail(why, TESS_E_MODEL, "config: codebooks is %d", b->n_codebooks);

@@ -145,6 +145,8 @@ void tess_seanet_decoder(const struct tess_seanet *net, struct tess_rows *rows, 
 }
 
 int tess_seanet_read(const struct tess_config *config,
+                     const struct tess_key *more,
+                     size_t n_more,
                      struct tess_blueprint *blueprint,
                      struct tess_seanet *net,
                      struct tess_why *why)
@@ -163,8 +165,10 @@ int tess_seanet_read(const struct tess_config *config,
     };
     int err = tess_family_read_rates(config, blueprint, why);
     if (!err) err = tess_config_keys(config, keys, sizeof keys / sizeof *keys, why);
+    if (!err) err = tess_config_keys(config, more, n_more, why);
     if (err) return err;
     net->channels = blueprint->channels;
+    blueprint->latent_width = net->latent_width;
     net->n_ratios = tess_config_ints(config, "ratios", 1, 64, net->ratios, 8, why);
     if (net->n_ratios < 0) return net->n_ratios;
     err = tess_config_string(config, "padding", padding, sizeof padding, why);

@@ -18,8 +18,11 @@ struct tess_seanet {
     int group_norm; /* over all channels and the whole clip, after every convolution */
 };
 
-/** Reads what tess_family_read_rates does, and the keys that these networks share. Errors: MODEL. */
+/** Reads what tess_family_read_rates does, the keys that these networks share and the family's own
+ *  `more` [n_more]. Errors: MODEL. */
 int tess_seanet_read(const struct tess_config *config,
+                     const struct tess_key *more,
+                     size_t n_more,
                      struct tess_blueprint *blueprint,
                      struct tess_seanet *net,
                      struct tess_why *why);
