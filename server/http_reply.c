@@ -64,8 +64,10 @@ static struct srv_http_piece *add(struct srv_http_client *c, size_t n)
     piece->n = n;
     if (c->last)
         c->last->next = piece;
-    else
+    else {
         c->first = piece;
+        c->since = (int64_t)uv_hrtime(); /* the client had nothing to read until now */
+    }
     c->last = piece;
     c->n_queued += n;
     c->server->http_unsent += n;
