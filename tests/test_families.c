@@ -19,7 +19,7 @@ static struct tess_safetensors golden;
 static struct codec codec;
 static int k; /* columns of the golden codes */
 
-static const char *const cases[] = {"speech", "synth", "click", "tiny"};
+static const char *const cases[] = {"speech", "synth", "click"};
 enum { N_CASES = sizeof cases / sizeof *cases };
 
 /* ---- golden values ----------------------------------------------------------------------------- */
@@ -422,8 +422,9 @@ static void test_kernels(void **state)
 /* ---- what the families promise ----------------------------------------------------------------- */
 
 /* How many samples later than its hop a code may come, in whole hops, and how many a decoder holds
- * back: the published layers' receptive fields; of segments, those of a second that must be full. A causal network that mirrors its start holds back no
- * more than that at first and nothing afterwards. */
+ * back: the published layers' receptive fields; of segments, those of a second that must be full. A
+ * causal network that mirrors its start holds back no more than that at first and nothing
+ * afterwards. */
 static const struct promise {
     const char *name;
     enum tess_capability encode, decode;
