@@ -24,7 +24,8 @@ static int open_bytes(struct cli_audio_in *a)
 static int open_file(struct cli_audio_in *a)
 {
     SF_INFO info = {0};
-    a->file = sf_open_fd(a->in->fd, SFM_READ, &info, SF_FALSE);
+    /* A twin: libsndfile closes what it cannot read, whatever it is told. */
+    a->file = sf_open_fd(dup(a->in->fd), SFM_READ, &info, SF_TRUE);
     if (!a->file)
         return cli_fail(CLI_FAILED, "%s: not a sound file: %s", a->in->name, sf_strerror(NULL));
     a->pcm = (struct fmt_pcm){.rate = info.samplerate, .channels = info.channels};

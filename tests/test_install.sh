@@ -55,7 +55,7 @@ echo "-- the command, after the move"
 test -s speech.wav
 
 echo "-- the example does what the command does"
-gcc -Wall -Wextra -Werror "$source/examples/live.c" $(pkg-config --cflags --libs tessera) -lm -o live
+gcc -Wall -Wextra -Werror "$prefix"/share/doc/*/examples/live.c $(pkg-config --cflags --libs tessera) -lm -o live
 "$prefix/bin/tessera" decode -q --raw speech.tess speech.raw
 "$prefix/bin/tessera" encode -q --raw --raw-rate 24000 --raw-chan 1 speech.raw - |
     "$prefix/bin/tessera" decode -q --raw - twice.raw
