@@ -184,8 +184,7 @@ static int begin(struct srv_job *job, struct tess_why *why)
 {
     struct decode_job *d = (struct decode_job *)job;
     const struct srv_lane_config *c = &job->config;
-    const bool is_float = c->format == SRV_F32LE;
-    struct fmt_pcm pcm = {c->rate, c->channels, is_float ? 32 : 16, is_float};
+    const struct fmt_pcm pcm = srv_pcm_of(c);
     uint8_t head[FMT_WAV_HEAD];
     size_t n_head = fmt_wav_head(head, &pcm, d->n_out, false);
     d->n_out *= (int64_t)fmt_pcm_bytes(&pcm);

@@ -138,10 +138,11 @@ static int64_t read_raw(struct encode_job *e)
 static int64_t read_file(struct encode_job *e)
 {
     struct srv_job *job = &e->job;
-    const size_t unit = srv_lane_unit(&job->config), channels = (size_t)job->config.channels;
+    const struct fmt_pcm pcm = srv_pcm_of(&job->config);
+    const size_t unit = fmt_pcm_bytes(&pcm), channels = (size_t)job->config.channels;
     int64_t n = sf_readf_float(e->file, e->pcm, (sf_count_t)(job->capacity / unit));
     if (n <= 0) return sf_error(e->file) ? -1 : 0;
-    srv_pcm_from_float(SRV_F32LE, e->pcm, (size_t)n * channels, job->block);
+    fmt_pcm_from_float(&pcm, e->pcm, (size_t)n * channels, job->block);
     return n;
 }
 

@@ -128,10 +128,11 @@ static float *slot_end(const struct srv_lane *l, const struct srv_slot *slot)
 static void prepare_encode(struct srv_lane *l, struct srv_slot *slot)
 {
     const struct srv_lane_config *c = &l->config;
+    const struct fmt_pcm pcm = srv_pcm_of(c);
     size_t unit = srv_lane_unit(c), n = l->turn.n_bytes / unit;
     for (size_t at = 0; at < n && !l->turn.error; at += BLOCK_IN) {
         size_t some = n - at < BLOCK_IN ? n - at : BLOCK_IN;
-        srv_pcm_to_float(c->format, l->in + at * unit, some * (size_t)c->channels, slot->wide[0]);
+        fmt_pcm_to_float(&pcm, l->in + at * unit, some * (size_t)c->channels, slot->wide[0]);
         srv_pcm_mix(slot->wide[0], c->channels, slot->wide[1], c->model->info.channels, some);
         keep(l, slot,
              tess_resampler_push(l->resampler, slot->wide[1], some, slot_end(l, slot),
@@ -222,10 +223,11 @@ static void put_out(struct srv_lane *l, struct srv_slot *slot, int64_t n)
         l->turn.error = (int)n;
         return;
     }
+    const struct fmt_pcm pcm = srv_pcm_of(c);
     size_t n_values = (size_t)n * (size_t)c->channels;
     srv_pcm_mix(slot->wide[0], c->model->info.channels, slot->wide[1], c->channels, (size_t)n);
-    srv_pcm_from_float(c->format, slot->wide[1], n_values, l->out + l->turn.n_out);
-    l->turn.n_out += n_values * srv_pcm_width(c->format);
+    fmt_pcm_from_float(&pcm, slot->wide[1], n_values, l->out + l->turn.n_out);
+    l->turn.n_out += (size_t)n * fmt_pcm_bytes(&pcm);
 }
 
 static void finish_decode(struct srv_lane *l, struct srv_slot *slot)

@@ -1,7 +1,8 @@
-/* Samples as bytes, and channels. The same arithmetic as the command's, so that tokens are equal. */
+/* A client's samples: how they lie in bytes, and their channels. */
 #ifndef SRV_PCM_H
 #define SRV_PCM_H
 
+#include "formats/pcm.h"
 #include "server/lane.h"
 
 static inline size_t srv_pcm_width(enum srv_format format)
@@ -9,9 +10,9 @@ static inline size_t srv_pcm_width(enum srv_format format)
     return format == SRV_S16LE ? 2 : 4;
 }
 
-/** n values to and from bytes, little-endian. 16-bit output saturates, float is never clipped. */
-void srv_pcm_to_float(enum srv_format format, const uint8_t *bytes, size_t n, float *out);
-void srv_pcm_from_float(enum srv_format format, const float *in, size_t n, uint8_t *bytes);
+/** The client's samples, as formats/pcm.h converts them: the command's arithmetic, so that codes and
+ *  sound are the command's. */
+struct fmt_pcm srv_pcm_of(const struct srv_lane_config *config);
 
 /** in [n][n_in] to out [n][n_out]: each channel of out is the mean of in's, or its twin where the
  *  numbers are equal. */
