@@ -5,6 +5,7 @@
  * Always holds: a client is freed when libwebsockets has let its connection go (WSI_DESTROY), which
  * comes from the loop and never from inside a call of ours. */
 #include "server/http_client.h"
+#include "server/listen.h"
 #include "server/tcp.h"
 
 #include <fcntl.h>
@@ -177,26 +178,18 @@ static void on_closed(uv_handle_t *handle)
 }
 
 /* libwebsockets wants a descriptor of its own, libuv keeps the one it accepted: a twin each. */
-void srv_http_accept(struct srv_server *server, uv_stream_t *listener)
+bool srv_http_accept(struct srv_server *server, uv_stream_t *listener)
 {
     int fd = -1;
-    union {
-        uv_handle_t handle;
-        uv_stream_t stream;
-        uv_tcp_t tcp;
-        uv_pipe_t pipe;
-    } *accepted = calloc(1, sizeof *accepted);
-    if (!accepted) return; /* libuv keeps the connection until a later accept takes it */
-    if (listener->type == UV_TCP)
-        uv_tcp_init(server->loop, &accepted->tcp);
-    else
-        uv_pipe_init(server->loop, &accepted->pipe, 0);
-    if (uv_accept(listener, &accepted->stream) == 0 && uv_fileno(&accepted->handle, &fd) == 0)
+    union srv_socket *accepted = calloc(1, sizeof *accepted);
+    if (!accepted) return false;
+    if (srv_listen_accept(listener, accepted) == 0 && uv_fileno(&accepted->handle, &fd) == 0)
         fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
     uv_close(&accepted->handle, on_closed);
-    if (fd < 0) return;
+    if (fd < 0) return true;
     srv_tcp_tune(fd, &server->options);
     lws_adopt_socket_vhost(server->http->vhost, fd);
+    return true;
 }
 
 /* ---- start and end ---- */

@@ -11,8 +11,8 @@ int srv_http_create(struct srv_server *server);
 /** Closes all connections, running the loop until they are. Allowed where create failed. */
 void srv_http_destroy(struct srv_server *server);
 
-/** Accepts what waits at the listener. */
-void srv_http_accept(struct srv_server *server, uv_stream_t *listener);
+/** Accepts what waits at the listener; false where there is no memory. */
+bool srv_http_accept(struct srv_server *server, uv_stream_t *listener);
 
 /** All connections: timeouts. Called a few times a second. */
 void srv_http_tick(struct srv_server *server);

@@ -1,6 +1,6 @@
 /* Addresses and handed-over sockets in, listeners out. When descriptors run out libuv closes its
- * spare one, accepts and closes what waits, and opens the spare again: no connection hangs and
- * nothing spins. */
+ * spare one, accepts and closes what waits, and opens the spare again; when memory runs out what waits
+ * is accepted at a later tick. No connection hangs and nothing spins. */
 #include "server/listen.h"
 
 #include "server/http.h"
@@ -21,7 +21,7 @@ enum { BACKLOG = 1024, FIRST_INHERITED = 3 };
 
 static const struct protocol {
     const char *name;
-    void (*accept)(struct srv_server *server, uv_stream_t *listener);
+    bool (*accept)(struct srv_server *server, uv_stream_t *listener);
 } native = {"native protocol", srv_tcp_accept}, http = {"HTTP", srv_http_accept};
 
 static int fail(const struct srv_server *server, const char *where, const char *why)
@@ -55,8 +55,25 @@ static int protect(const struct srv_server *server, const struct sockaddr *addre
 
 static void on_connection(uv_stream_t *listener, int status)
 {
-    const struct srv_listener *l = (const void *)listener;
-    if (status == 0) l->accept(listener->data, listener);
+    struct srv_listener *l = (void *)listener;
+    if (status == 0) l->waits = !l->accept(listener->data, listener);
+}
+
+void srv_listen_tick(struct srv_server *server)
+{
+    for (int i = 0; i < server->n_listeners; i++) {
+        struct srv_listener *l = &server->listener[i];
+        if (l->waits && !uv_is_closing(&l->socket.handle)) on_connection(&l->socket.stream, 0);
+    }
+}
+
+int srv_listen_accept(uv_stream_t *listener, union srv_socket *socket)
+{
+    if (listener->type == UV_TCP)
+        uv_tcp_init(listener->loop, &socket->tcp);
+    else
+        uv_pipe_init(listener->loop, &socket->pipe, 0);
+    return uv_accept(listener, &socket->stream);
 }
 
 /* The handle of server->listener[n_listeners], bound: counted, so that srv_listen_close closes it. */
@@ -64,8 +81,8 @@ static int start(struct srv_server *server, const struct protocol *protocol, con
 {
     struct srv_listener *listener = &server->listener[server->n_listeners++];
     listener->accept = protocol->accept;
-    listener->handle.stream.data = server;
-    int error = uv_listen(&listener->handle.stream, BACKLOG, on_connection);
+    listener->socket.stream.data = server;
+    int error = uv_listen(&listener->socket.stream, BACKLOG, on_connection);
     if (error) return fail(server, where, uv_strerror(error));
     srv_log(&server->log, SRV_INFO, "listen", "%s on %s", protocol->name, where);
     return 0;
@@ -87,7 +104,7 @@ static int
 open_tcp(struct srv_server *server, const struct protocol *protocol, const struct sockaddr *address)
 {
     char where[96];
-    uv_tcp_t *tcp = &server->listener[server->n_listeners].handle.tcp;
+    uv_tcp_t *tcp = &server->listener[server->n_listeners].socket.tcp;
     uv_tcp_init(server->loop, tcp);
     name_address(address, where, sizeof where);
     int error = uv_tcp_bind(tcp, address, 0);
@@ -157,7 +174,7 @@ static int open_unix(struct srv_server *server)
         return 0;
     }
     remove_stale(&address);
-    uv_pipe_t *pipe = &server->listener[server->n_listeners].handle.pipe;
+    uv_pipe_t *pipe = &server->listener[server->n_listeners].socket.pipe;
     uv_pipe_init(server->loop, pipe, 0);
     mode_t before = umask(0117);
     int error = uv_pipe_bind(pipe, path);
@@ -209,7 +226,7 @@ static int open_inherited(struct srv_server *server, const struct protocol *prot
     if (error) return error;
     if (server->n_listeners == SRV_MAX_LISTENERS) return fail(server, where, "too many sockets");
     server->http_local &= protocol != &http || is_local((struct sockaddr *)&bound);
-    uv_stream_t *listener = &server->listener[server->n_listeners].handle.stream;
+    uv_stream_t *listener = &server->listener[server->n_listeners].socket.stream;
     if (bound.ss_family == AF_UNIX) {
         uv_pipe_init(server->loop, (uv_pipe_t *)listener, 0);
         error = uv_pipe_open((uv_pipe_t *)listener, fd);
@@ -242,7 +259,7 @@ static void close_all(struct srv_server *server, bool http_too)
 {
     for (int i = 0; i < server->n_listeners; i++) {
         struct srv_listener *l = &server->listener[i];
-        uv_handle_t *handle = (uv_handle_t *)&l->handle;
+        uv_handle_t *handle = &l->socket.handle;
         if ((http_too || l->accept != http.accept) && !uv_is_closing(handle))
             uv_close(handle, NULL);
     }

@@ -84,6 +84,7 @@ static void handle_signals(void (*handler)(int))
 static void on_tick(uv_timer_t *timer)
 {
     struct srv_server *server = timer->data;
+    srv_listen_tick(server);
     srv_session_tick(server);
     srv_http_tick(server);
     if (server->draining && server->n_sessions == 0 && !srv_http_busy(server))

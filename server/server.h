@@ -12,13 +12,19 @@ enum { SRV_MAX_LISTENERS = 8, SRV_MAX_INHERITED = 16 };
 struct srv_server;
 struct srv_http;
 
+union srv_socket {
+    uv_handle_t handle;
+    uv_stream_t stream;
+    uv_tcp_t tcp;
+    uv_pipe_t pipe;
+};
+
 struct srv_listener {
-    union {
-        uv_stream_t stream;
-        uv_tcp_t tcp;
-        uv_pipe_t pipe;
-    } handle;
-    void (*accept)(struct srv_server *server, uv_stream_t *listener);
+    union srv_socket socket;
+    /* Returns false where there is no memory to accept with. */
+    bool (*accept)(struct srv_server *server, uv_stream_t *listener);
+    bool
+        waits; /* so it was: libuv holds the connection, and looks for no other until it is accepted */
 };
 
 struct srv_job;

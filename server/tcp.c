@@ -3,6 +3,7 @@
  * client gets the ERROR and not a reset. */
 #include "server/tcp.h"
 
+#include "server/listen.h"
 #include "server/protocol.h"
 
 #include <netinet/in.h>
@@ -17,12 +18,7 @@ enum {
 };
 
 struct tcp {
-    union {
-        uv_handle_t handle;
-        uv_stream_t stream;
-        uv_tcp_t tcp;
-        uv_pipe_t pipe;
-    } socket;
+    union srv_socket socket;
     struct srv_session *session; /* NULL: refused */
     uv_write_t write;
     uv_shutdown_t shutdown;
@@ -174,31 +170,29 @@ static void refuse(struct srv_server *server, struct tcp *t, int error, const ch
     close_now(t);
 }
 
-void srv_tcp_accept(struct srv_server *server, uv_stream_t *listener)
+bool srv_tcp_accept(struct srv_server *server, uv_stream_t *listener)
 {
     struct tcp *t = calloc(1, sizeof *t);
-    if (!t) return; /* libuv keeps the connection until a later accept takes it */
-    bool is_tcp = listener->type == UV_TCP;
-    if (is_tcp)
-        uv_tcp_init(server->loop, &t->socket.tcp);
-    else
-        uv_pipe_init(server->loop, &t->socket.pipe, 0);
+    if (!t) return false;
+    int error = srv_listen_accept(listener, &t->socket);
     t->socket.handle.data = t->write.data = t;
-    if (uv_accept(listener, &t->socket.stream) < 0) {
+    if (error) {
         close_now(t);
-        return;
+        return true;
     }
 
-    int error, fd = -1;
+    int fd = -1;
     const char *why;
     char address[64];
     uv_fileno(&t->socket.handle, &fd);
     srv_tcp_tune(fd, &server->options);
     srv_tcp_peer(fd, address, sizeof address);
-    t->session = srv_session_create(server, is_tcp ? &tcp_transport : &unix_transport, t, address,
-                                    &error, &why);
+    t->session =
+        srv_session_create(server, listener->type == UV_TCP ? &tcp_transport : &unix_transport, t,
+                           address, &error, &why);
     if (t->session)
         on_pause(t, false);
     else
         refuse(server, t, error, why);
+    return true;
 }

@@ -4,8 +4,8 @@
 
 #include "server/server.h"
 
-/** Accepts what waits at the listener. */
-void srv_tcp_accept(struct srv_server *server, uv_stream_t *listener);
+/** Accepts what waits at the listener; false where there is no memory. */
+bool srv_tcp_accept(struct srv_server *server, uv_stream_t *listener);
 
 /** Small buffers and no delay, for TCP also how long bytes may stay unacknowledged. */
 void srv_tcp_tune(int fd, const struct srv_options *options);
