@@ -118,15 +118,14 @@ static int open_job(struct srv_http_client *c, enum srv_direction direction, str
         .direction = direction,
         .query = read_query(c, query),
         .accept = srv_http_header(c, WSI_TOKEN_HTTP_ACCEPT, accept, sizeof accept),
-        .content_type = srv_http_header(c, WSI_TOKEN_HTTP_CONTENT_TYPE, type, sizeof type),
     };
-    if (!request.query || !request.accept || !request.content_type) {
+    if (!request.query || !request.accept ||
+        !srv_http_header(c, WSI_TOKEN_HTTP_CONTENT_TYPE, type, sizeof type)) {
         strcpy(why->text, "a field or the query is too long");
         return 431;
     }
     int error = open_upload(c, type, why);
     if (error) return error;
-    if (c->upload->is_form) request.content_type = "";
     int status = srv_job_create(&c->job, c->server, &request, &answer, c, why);
     return status == 200 ? 0 : status;
 }

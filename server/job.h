@@ -25,9 +25,8 @@ struct srv_answer {
 /* What the request's line and headers say; NULL or "" where they say nothing. */
 struct srv_job_request {
     enum srv_direction direction;
-    const char *query;        /* undecoded, after the '?' */
-    const char *accept;       /* Accept */
-    const char *content_type; /* of the body */
+    const char *query;  /* undecoded, after the '?' */
+    const char *accept; /* Accept */
 };
 
 /** Checks what can be checked before a body has come: model, codebooks, layout, formats. Returns 200
