@@ -150,7 +150,7 @@ static void ask(struct answer *a,
                 const char *query,
                 const char *accept)
 {
-    struct srv_job_request request = {direction, query, accept, NULL};
+    struct srv_job_request request = {direction, query, accept};
     struct tess_why why = {""};
     int status = srv_job_create(&a->job, &server, &request, &calls, a, &why);
     if (status != 200) {
