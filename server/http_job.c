@@ -45,15 +45,16 @@ static const struct srv_answer answer = {on_head, on_bytes, on_ended};
 
 /* ---- the head ---- */
 
-/* libwebsockets has decoded the arguments; here they are encoded again, each way the same. */
+/* libwebsockets has decoded the arguments; here they are encoded again, each way the same. NULL: too
+ * long. */
 static const char *read_query(const struct srv_http_client *c, char *text)
 {
+    const enum lws_token_indexes name = WSI_TOKEN_HTTP_URI_ARGS;
     char argument[MOST_TEXT];
     size_t n = 0;
     for (int i = 0; i < MOST_ARGUMENTS; i++) {
-        if (lws_hdr_copy_fragment(c->wsi, argument, sizeof argument, WSI_TOKEN_HTTP_URI_ARGS, i) <=
-            0)
-            continue;
+        if (lws_hdr_fragment_length(c->wsi, name, i) == 0) continue;
+        if (lws_hdr_copy_fragment(c->wsi, argument, sizeof argument, name, i) < 0) return NULL;
         if (n > 0) text[n++] = '&';
         for (const char *a = argument; *a; a++) {
             if (n + 4 > MOST_QUERY) return NULL;

@@ -188,6 +188,8 @@ class Jobs(Base):
         answer = self.post("/v1/encode?model=a%26b%3d%2b", SOUND)
         self.assertEqual(answer.status, 400)
         self.assertIn("a&b=+", answer.error())
+        for n in (1000, 1100, 3000):  # none is too long to be looked at
+            self.assertIn(self.post("/v1/encode?codebooks=" + n * "2", SOUND).status, (400, 431))
 
     def test_form(self):
         file = 'name="file"; filename="a.wav"', SOUND
