@@ -10,6 +10,7 @@
 #include "server/server.h"
 #include "src/tessera_wire.h"
 
+#include <errno.h>
 #include <sndfile.h>
 #include <stdlib.h>
 #include <string.h>
@@ -111,8 +112,9 @@ static int open_body(struct srv_job *job, struct tess_why *why)
         e->n_source = st.st_size / unit;
     } else {
         SF_INFO info = {0};
-        /* A twin: libsndfile closes what it cannot read, whatever it is told. */
-        e->file = sf_open_fd(dup(job->body), SFM_READ, &info, SF_TRUE);
+        int twin = dup(job->body); /* libsndfile closes what it cannot read, whatever it is told */
+        if (twin < 0) return fmt_fail(why, 500, "the body cannot be opened: %s", strerror(errno));
+        e->file = sf_open_fd(twin, SFM_READ, &info, SF_TRUE);
         if (!e->file) return fmt_fail(why, 400, "not a sound file: %s", sf_strerror(NULL));
         e->n_source = info.frames >= 0 && info.frames < SF_COUNT_MAX ? info.frames : -1;
         c->format = SRV_F32LE;

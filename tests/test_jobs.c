@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -335,6 +336,26 @@ static void test_refusals(void **state)
     wait_for_all();
 }
 
+/* Our want of descriptors is no fault of the body. */
+static void test_no_descriptor(void **state)
+{
+    (void)state;
+    struct rlimit before, few;
+    struct answer a = {0};
+    int next = dup(0);
+    close(next);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    few = before;
+    few.rlim_cur = (rlim_t)next + 1; /* for the body */
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+    ask(&a, SRV_ENCODE, "a.wav", "", "");
+    wait_for(&a);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    assert_int_equal(a.status, 500);
+    drop(&a);
+    wait_for_all();
+}
+
 static void test_cancelled(void **state)
 {
     (void)state;
@@ -518,6 +539,7 @@ int main(void)
         cmocka_unit_test(test_the_commands_bytes), cmocka_unit_test(test_layouts),
         cmocka_unit_test(test_many_at_once),       cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_cancelled),          cmocka_unit_test(test_held),
+        cmocka_unit_test(test_no_descriptor),
     };
     return cmocka_run_group_tests(tests, start, stop);
 }
