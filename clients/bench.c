@@ -308,7 +308,8 @@ int cli_bench(const struct cli_options *options)
     struct bench b = {.options = options};
     struct results results = {0};
     double start = cli_clock();
-    int exit_code = cli_open_model(options, cli_model_name(options), &b.model, &b.info);
+    int exit_code =
+        cli_open_model(options, cli_model_name(options), TESS_FOR_BOTH, &b.model, &b.info);
     b.open_seconds = cli_clock() - start;
     if (!exit_code) exit_code = cli_choose_codebooks(options, &b.info, &b.codebooks);
     if (!exit_code) exit_code = open_sound(&b);

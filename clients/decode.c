@@ -66,7 +66,8 @@ static int open_model(struct decode *d)
     if (n == 0) return cli_fail(CLI_USAGE, "%s: does not name its model: use -m", d->in.name);
     for (int i = 0; i < n; i++) {
         tess_model_close(d->model);
-        int exit_code = cli_open_model(d->options, names[i], &d->model, &d->info);
+        int exit_code =
+            cli_open_model(d->options, names[i], TESS_FOR_DECODING, &d->model, &d->info);
         if (exit_code) return exit_code;
         if (fmt_codes_in_made_by(&d->codes_in, &d->info)) return CLI_OK;
     }

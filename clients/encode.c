@@ -245,7 +245,8 @@ int cli_encode(const struct cli_options *options)
 {
     struct encode e = {.options = options, .in.fd = -1, .out.fd = -1, .hash_out.fd = -1};
     struct cli_progress progress;
-    int exit_code = cli_open_model(options, cli_model_name(options), &e.model, &e.info);
+    int exit_code =
+        cli_open_model(options, cli_model_name(options), TESS_FOR_ENCODING, &e.model, &e.info);
     if (!exit_code) exit_code = cli_choose_codebooks(options, &e.info, &e.codebooks);
     if (!exit_code) exit_code = open_sound(&e, options->args[0]);
     if (!exit_code) exit_code = open_encoder(&e);

@@ -68,6 +68,7 @@ static int check_kernel(const char *name)
 
 int cli_open_model(const struct cli_options *options,
                    const char *name,
+                   enum tess_use use,
                    struct tess_model **model,
                    struct tess_model_info *info)
 {
@@ -76,7 +77,7 @@ int cli_open_model(const struct cli_options *options,
     int exit_code = options->kernel ? check_kernel(options->kernel) : CLI_OK;
     if (!exit_code) exit_code = cli_find_model(name, path);
     if (exit_code) return exit_code;
-    struct tess_model_options how = {.size = sizeof how, .kernel = options->kernel};
+    struct tess_model_options how = {.size = sizeof how, .kernel = options->kernel, .use = use};
     struct tess_why why;
     if (tess_model_open(model, path, &how, &why) != TESS_OK)
         return cli_fail(CLI_MODEL, "%s: %s", path, why.text);

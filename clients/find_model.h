@@ -23,10 +23,11 @@ int cli_find_model(const char *name, char path[PATH_MAX]);
 /** What -m or TESSERA_MODEL or else the default says. */
 const char *cli_model_name(const struct cli_options *options);
 
-/** Finds and opens a model; to be closed with tess_model_close.
+/** Finds and opens a model for `use`; to be closed with tess_model_close.
  *  Returns 0 or an exit code, the reason told. */
 int cli_open_model(const struct cli_options *options,
                    const char *name,
+                   enum tess_use use,
                    struct tess_model **model,
                    struct tess_model_info *info);
 

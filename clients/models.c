@@ -92,7 +92,7 @@ static int show(const struct cli_options *options, const char *name)
 {
     struct tess_model *model;
     struct tess_model_info info;
-    int exit_code = cli_open_model(options, name, &model, &info);
+    int exit_code = cli_open_model(options, name, TESS_FOR_BOTH, &model, &info);
     if (exit_code) return exit_code;
     if (options->json)
         cli_json_print(to_json(&info), stdout);
@@ -119,7 +119,7 @@ static int list_folder(const struct cli_options *options, const char *folder, cJ
         int length = snprintf(path, sizeof path, "%s/%s", folder, entries[i]->d_name);
         free(entries[i]);
         if (length >= PATH_MAX) continue;
-        int of_this = cli_open_model(options, path, &model, &info);
+        int of_this = cli_open_model(options, path, TESS_FOR_BOTH, &model, &info);
         if (of_this) {
             exit_code = of_this;
             continue;

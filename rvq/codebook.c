@@ -1,5 +1,5 @@
-/* Entries in, panels for the search out. One block of memory holds all three tables; nothing in
- * it changes after create. */
+/* Entries in, panels for the search out. One block of memory holds both tables; nothing in it
+ * changes after create. */
 #include "rvq/codebook.h"
 
 #include "rvq/nearest.h"
@@ -35,21 +35,16 @@ int tess_codebook_create(struct tess_codebook *book,
 
     size_t n_panels = ((size_t)n_entries + TESS_PANEL - 1) / TESS_PANEL;
     size_t n_padded = n_panels * TESS_PANEL, width = (size_t)dim;
-    if (width > SIZE_MAX / sizeof(float) / n_padded / 2 - 1) return TESS_E_NOMEM;
-    size_t n_floats = n_padded * width + n_padded + (size_t)n_entries * width;
-    float *block = tess_base_alloc(allocator, n_floats * sizeof *block);
-    if (!block) return TESS_E_NOMEM;
-
-    book->panels = block;
+    if (width > SIZE_MAX / sizeof(float) / n_padded - 1) return TESS_E_NOMEM;
+    book->panels = tess_base_alloc(allocator, n_padded * (width + 1) * sizeof *book->panels);
+    if (!book->panels) return TESS_E_NOMEM;
     book->half_sq = book->panels + n_padded * width;
-    book->entries = book->half_sq + n_padded;
-    memcpy(book->entries, entries, (size_t)n_entries * width * sizeof *entries);
     for (size_t v = 0; v < n_padded; v++) {
         if (v >= (size_t)n_entries) {
             book->half_sq[v] = INFINITY;
             continue;
         }
-        const float *entry = book->entries + v * width;
+        const float *entry = entries + v * width;
         float *lane = book->panels + v / TESS_PANEL * TESS_PANEL * width + v % TESS_PANEL;
         for (size_t d = 0; d < width; d++)
             lane[d * TESS_PANEL] = entry[d];

@@ -7,10 +7,15 @@
 struct tess_codebook {
     int n_entries, dim;
     enum tess_isa isa;
-    float *entries; /* [V][D], as given */
     float *panels;  /* [ceil(V / 16)][D][16]: 16 entries side by side, the last panel filled up */
     float *half_sq; /* [V rounded up to 16]: |entry|^2 / 2, infinite where filled up */
 };
+
+/** Where entry v begins in the panels: its value d is d * TESS_PANEL further on. */
+static inline const float *tess_codebook_entry(const struct tess_codebook *book, size_t v)
+{
+    return book->panels + v / TESS_PANEL * TESS_PANEL * (size_t)book->dim + v % TESS_PANEL;
+}
 
 /** Copies entries [V][D], 1..65536 of them. The allocator is not NULL. Errors: NOMEM, ARGUMENT.
  *  Free with destroy. */

@@ -4,8 +4,6 @@
 
 #include "rvq/codebook.h"
 
-enum { TESS_PANEL = 16 }; /* entries side by side, a multiple of every vector width */
-
 #define TESS_NEAREST(isa)                                                                          \
     void tess_nearest_##isa(const struct tess_codebook *book, const float *z, int stride, int n,   \
                             uint16_t *codes, int code_stride);

@@ -29,9 +29,7 @@ int tess_quantizer_create(struct tess_quantizer *q,
                           const struct tess_quantizer_row *rows,
                           int n_rows,
                           int latent_width,
-                          const float *const *entries,
                           int n_entries,
-                          enum tess_isa isa,
                           const struct tess_allocator *allocator,
                           struct tess_why *why)
 {
@@ -49,23 +47,25 @@ int tess_quantizer_create(struct tess_quantizer *q,
     q->latent_width = latent_width;
     q->n_entries = n_entries;
     memcpy(q->rows, rows, (size_t)n_rows * sizeof *rows);
-    if (rows->scalar) {
-        int err = tess_grid_create(&q->grid, n_entries, allocator);
-        q->code_min = -q->grid.code_max;
-        return err ? tess_base_fail(why, err, "a grid of %d entries: %s", n_entries,
-                                    tess_strerror(err))
-                   : TESS_OK;
-    }
-    for (int k = 0; k < n_rows; k++) {
-        int err = tess_codebook_create(&q->books[k], entries[k], n_entries, rows[k].width, isa,
-                                       allocator);
-        if (err) {
-            tess_quantizer_destroy(q, allocator);
-            return tess_base_fail(why, err, "quantizer row %d ('%.63s'), %d entries of %d: %s", k,
-                                  rows[k].tensor, n_entries, rows[k].width, tess_strerror(err));
-        }
-    }
-    return TESS_OK;
+    if (!rows->scalar) return TESS_OK;
+    int err = tess_grid_create(&q->grid, n_entries, allocator);
+    q->code_min = -q->grid.code_max;
+    return err ? tess_base_fail(why, err, "a grid of %d entries: %s", n_entries, tess_strerror(err))
+               : TESS_OK;
+}
+
+int tess_quantizer_fill(struct tess_quantizer *q,
+                        int k,
+                        const float *entries,
+                        enum tess_isa isa,
+                        const struct tess_allocator *allocator,
+                        struct tess_why *why)
+{
+    const struct tess_quantizer_row *row = &q->rows[k];
+    int err = tess_codebook_create(&q->books[k], entries, q->n_entries, row->width, isa, allocator);
+    return err ? tess_base_fail(why, err, "quantizer row %d ('%.63s'), %d entries of %d: %s", k,
+                                row->tensor, q->n_entries, row->width, tess_strerror(err))
+               : TESS_OK;
 }
 
 void tess_quantizer_destroy(struct tess_quantizer *q, const struct tess_allocator *allocator)
@@ -90,12 +90,11 @@ size_t tess_quantizer_scratch(const struct tess_quantizer *q, int n_frames)
     return (size_t)widest * (size_t)n_frames;
 }
 
-/* What a code of row k stands for, [width]. */
+/* What a code of row k stands for, [width], value d at d * TESS_PANEL; a scalar is one value. */
 static const float *entry_of(const struct tess_quantizer *q, int k, uint16_t code)
 {
     const size_t entry = (uint16_t)(code - q->code_min);
-    if (q->rows[k].scalar) return q->grid.values + entry;
-    return q->books[k].entries + entry * (size_t)q->books[k].dim;
+    return q->rows[k].scalar ? q->grid.values + entry : tess_codebook_entry(&q->books[k], entry);
 }
 
 /* Whether what row k sees is what row k - 1 saw, less one more entry: a residual goes on. */
@@ -128,7 +127,7 @@ static void subtract(const struct tess_quantizer *q,
         int k = row->subtract[i];
         const float *entry = entry_of(q, k, codes[k]);
         for (int d = 0; d < row->width; d++)
-            r[d] -= entry[d];
+            r[d] -= entry[d * TESS_PANEL];
     }
 }
 
@@ -176,7 +175,7 @@ int tess_quantizer_decode(const struct tess_quantizer *q,
             const float *entry = entry_of(q, k, codes[k]);
             float *z = latent + q->rows[k].from;
             for (int d = 0; d < q->rows[k].width; d++)
-                z[d] += entry[d];
+                z[d] += entry[d * TESS_PANEL];
         }
     return TESS_OK;
 }

@@ -42,18 +42,23 @@ struct tess_quantizer {
 };
 
 /** Checks the rows (slices inside the latent, masks inside the slice, `subtract` naming earlier
- *  rows of the same slice) and copies the entries, entries[k] being row k's [V][width], NULL where it
- *  is scalar.
+ *  rows of the same slice); each that is not scalar is then to be filled before it is used.
  *  Errors: ARGUMENT (why names the row), NOMEM. Free with destroy. */
 int tess_quantizer_create(struct tess_quantizer *q,
                           const struct tess_quantizer_row *rows,
                           int n_rows,
                           int latent_width,
-                          const float *const *entries,
                           int n_entries,
-                          enum tess_isa isa,
                           const struct tess_allocator *allocator,
                           struct tess_why *why);
+
+/** Copies row k's entries [V][width]. Errors: as create. */
+int tess_quantizer_fill(struct tess_quantizer *q,
+                        int k,
+                        const float *entries,
+                        enum tess_isa isa,
+                        const struct tess_allocator *allocator,
+                        struct tess_why *why);
 void tess_quantizer_destroy(struct tess_quantizer *q, const struct tess_allocator *allocator);
 
 /** Floats of scratch that encoding n frames takes at most. */

@@ -25,6 +25,10 @@ void tess_base_free(const struct tess_allocator *allocator, void *ptr);
  *  `return tess_base_fail(why, TESS_E_MODEL, "tensor '%s' is missing", name);` */
 int tess_base_fail(struct tess_why *why, int error, const char *format, ...) TESS_PRINTF(3, 4);
 
+/* Columns side by side in what kernels walk over (entries of a codebook, outputs of a matrix): a
+ * multiple of every vector's width. */
+enum { TESS_PANEL = 16 };
+
 /* The sets of kernels; scalar is the definition, the others give the same bits. */
 enum tess_isa { TESS_SCALAR, TESS_AVX2, TESS_AVX512, TESS_NEON, TESS_N_ISAS };
 

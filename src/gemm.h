@@ -13,8 +13,6 @@
 
 #include "src/base.h"
 
-enum { TESS_PANEL = 16 }; /* outputs side by side in the packed weights */
-
 struct tess_matrix {
     int n, k; /* outputs, inputs */
     int half; /* the panels hold halves, as the model file does: the kernel widens them, exactly */

@@ -62,6 +62,7 @@ static void keep_larger(size_t *kept, size_t n)
 
 static void size_slot(struct tess_graph *graph, int slot, const struct content *content)
 {
+    if (!graph->runs) return;
     const size_t width = (size_t)content->channels;
     keep_larger(&graph->slot_frame[slot], width * (size_t)content->steps);
     keep_larger(&graph->slot_lag[slot], width * (size_t)content->lag);
@@ -101,11 +102,12 @@ static int load_layers(struct tess_graph *graph, struct tess_weights *weights)
         layer->ops = tess_ops(weights->isa);
         int err = kind->load ? kind->load(layer, weights) : 0;
         if (err) return err;
-        keep_larger(&graph->n_scratch, layer->n_scratch);
+        if (graph->runs) keep_larger(&graph->n_scratch, layer->n_scratch);
         double products = (double)layer->matrix.n * layer->matrix.k * layer->in_steps;
         if (layer->steps < layer->in_steps) products = products / layer->in_steps * layer->steps;
         products += (double)layer->recurrent.n * layer->recurrent.k * layer->steps;
         graph->flops += 2.0 * products;
+        if (!graph->runs) tess_layer_release(layer, &graph->allocator);
     }
     return 0;
 }
@@ -114,9 +116,10 @@ int tess_graph_create(struct tess_graph *graph,
                       const struct tess_rows *rows,
                       int in_channels,
                       int in_steps,
+                      int runs,
                       struct tess_weights *weights)
 {
-    *graph = (struct tess_graph){.allocator = *weights->allocator};
+    *graph = (struct tess_graph){.allocator = *weights->allocator, .runs = runs};
     if (rows->n < 1 || rows->n > TESS_MAX_ROWS)
         return tess_base_fail(weights->why, TESS_E_MODEL, "a network of %d rows instead of 1 to %d",
                               rows->n, TESS_MAX_ROWS);

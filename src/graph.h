@@ -16,16 +16,18 @@ struct tess_graph {
     size_t n_state;   /* floats of a stream */
     size_t n_scratch; /* floats of a thread */
     double flops;     /* of the matrix products, a frame */
+    int runs;         /* else it is a plan alone: nothing runs through it */
     struct tess_allocator allocator;
 };
 
-/** Plans the rows (every shape follows from the input's) and takes their tensors. in_channels and
- *  in_steps describe slot 0. Errors: MODEL, NOMEM; *graph needs no destroy then.
- *  Free with destroy. */
+/** Plans the rows (every shape follows from the input's) and takes their tensors, which are kept only
+ *  if it `runs`. in_channels and in_steps describe slot 0. Errors: MODEL, NOMEM; *graph needs no destroy
+ *  then. Free with destroy. */
 int tess_graph_create(struct tess_graph *graph,
                       const struct tess_rows *rows,
                       int in_channels,
                       int in_steps,
+                      int runs,
                       struct tess_weights *weights);
 void tess_graph_destroy(struct tess_graph *graph);
 

@@ -73,19 +73,19 @@ static int load_quantizer(struct tess_model *model,
                           const struct tess_blueprint *b,
                           struct tess_weights *weights)
 {
-    float *entries[TESS_MAX_CODEBOOKS] = {0};
-    int err = 0;
+    struct tess_quantizer *q = &model->quantizer;
+    int err = tess_quantizer_create(q, b->quantizer, b->n_codebooks, b->latent_width, b->n_entries,
+                                    weights->allocator, weights->why);
     for (int k = 0; k < b->n_codebooks && !err; k++) {
         if (b->quantizer[k].scalar) continue;
         const int dims[] = {b->n_entries, b->quantizer[k].width};
-        err = tess_weights_take(weights, b->quantizer[k].tensor, "", 2, dims, &entries[k]);
+        float *entries;
+        err = tess_weights_take(weights, b->quantizer[k].tensor, "", 2, dims, &entries);
+        if (!err)
+            err =
+                tess_quantizer_fill(q, k, entries, weights->isa, weights->allocator, weights->why);
+        tess_base_free(weights->allocator, entries);
     }
-    if (!err)
-        err = tess_quantizer_create(&model->quantizer, b->quantizer, b->n_codebooks,
-                                    b->latent_width, (const float *const *)entries, b->n_entries,
-                                    weights->isa, weights->allocator, weights->why);
-    for (int k = 0; k < b->n_codebooks; k++)
-        tess_base_free(weights->allocator, entries[k]);
     return err;
 }
 
@@ -152,7 +152,26 @@ static void fill_info(struct tess_model *model,
     info->decode_flops = model->decoder.flops * frame_rate;
 }
 
-static int load(struct tess_model *model, struct tess_weights *weights)
+/* One that will not run goes first: its weights have gone when the others come. */
+static int load_networks(struct tess_model *model,
+                         const struct tess_blueprint *b,
+                         enum tess_use use,
+                         struct tess_weights *weights)
+{
+    const int encodes = use != TESS_FOR_DECODING, decodes = use != TESS_FOR_ENCODING;
+    int err = 0;
+    for (int pass = 0; pass < 2 && !err; pass++) {
+        if (pass == encodes)
+            err = tess_graph_create(&model->encoder, &b->encoder, b->channels, b->hop, encodes,
+                                    weights);
+        else
+            err = tess_graph_create(&model->decoder, &b->decoder, b->latent_width, 1, decodes,
+                                    weights);
+    }
+    return err;
+}
+
+static int load(struct tess_model *model, struct tess_weights *weights, enum tess_use use)
 {
     const struct tess_family *family = NULL;
     int err = read_metadata(weights->file, &model->info, &family, weights->why);
@@ -163,9 +182,8 @@ static int load(struct tess_model *model, struct tess_weights *weights)
     err = describe(weights->file, family, b, weights->why);
     model->latent_width = b->latent_width;
     model->pad_last = b->pad_last;
-    if (!err) err = tess_graph_create(&model->encoder, &b->encoder, b->channels, b->hop, weights);
+    if (!err) err = load_networks(model, b, use, weights);
     if (!err) err = load_quantizer(model, b, weights);
-    if (!err) err = tess_graph_create(&model->decoder, &b->decoder, b->latent_width, 1, weights);
     if (!err) err = tess_weights_finish(weights);
     if (!err) err = check_ends(model, b, weights->why);
     if (!err) err = check_clips(model, b, weights->why);
@@ -197,6 +215,7 @@ static int choose_isa(const struct tess_model_options *options, struct tess_why 
 static int open_file(struct tess_model **out,
                      struct tess_safetensors *file,
                      int isa,
+                     enum tess_use use,
                      const struct tess_allocator *allocator,
                      struct tess_why *why)
 {
@@ -205,7 +224,7 @@ static int open_file(struct tess_model **out,
     model->allocator = *allocator;
     struct tess_weights weights = {
         .file = file, .allocator = allocator, .isa = (enum tess_isa)isa, .why = why};
-    int err = load(model, &weights);
+    int err = load(model, &weights, use);
     if (err == TESS_E_NOMEM) tess_base_fail(why, err, "out of memory");
     if (err)
         tess_model_close(model);
@@ -216,8 +235,12 @@ static int open_file(struct tess_model **out,
 
 static int check_options(const struct tess_model_options *options, struct tess_why *why)
 {
-    if (!options || options->size == sizeof *options) return choose_isa(options, why);
-    return tess_base_fail(why, TESS_E_ARGUMENT, "options of another version of the library");
+    if (options && options->size != sizeof *options)
+        return tess_base_fail(why, TESS_E_ARGUMENT, "options of another version of the library");
+    if (options && (options->use < TESS_FOR_BOTH || options->use > TESS_FOR_DECODING))
+        return tess_base_fail(why, TESS_E_ARGUMENT, "options: the use %d is none",
+                              (int)options->use);
+    return choose_isa(options, why);
 }
 
 int tess_model_open(struct tess_model **model,
@@ -232,7 +255,7 @@ int tess_model_open(struct tess_model **model,
     struct tess_safetensors file;
     int err = tess_safetensors_open(&file, path, &allocator, why);
     if (err) return err;
-    err = open_file(model, &file, isa, &allocator, why);
+    err = open_file(model, &file, isa, options ? options->use : TESS_FOR_BOTH, &allocator, why);
     tess_safetensors_close(&file);
     return err;
 }
@@ -250,7 +273,7 @@ int tess_model_open_memory(struct tess_model **model,
     struct tess_safetensors file;
     int err = tess_safetensors_open_memory(&file, data, n_bytes, &allocator, why);
     if (err) return err;
-    err = open_file(model, &file, isa, &allocator, why);
+    err = open_file(model, &file, isa, options ? options->use : TESS_FOR_BOTH, &allocator, why);
     tess_safetensors_close(&file);
     return err;
 }

@@ -40,6 +40,8 @@ void tess_layer_release(struct tess_layer *layer, const struct tess_allocator *a
     tess_base_free(allocator, layer->weight);
     tess_base_free(allocator, layer->bias);
     tess_stft_destroy(layer->stft);
+    layer->weight = layer->bias = NULL;
+    layer->stft = NULL;
 }
 
 void tess_each_stream(const struct tess_layer *layer,

@@ -14,11 +14,16 @@ static int pending_floats(const struct tess_model *model, enum tess_direction di
     return direction == TESS_ENCODE ? model->info.hop * model->info.channels : 0;
 }
 
+static const struct tess_graph *graph_of(const struct tess_model *model,
+                                         enum tess_direction direction)
+{
+    return direction == TESS_ENCODE ? &model->encoder : &model->decoder;
+}
+
 size_t tess_stream_size(const struct tess_model *model, enum tess_direction direction)
 {
-    const struct tess_graph *graph = direction == TESS_ENCODE ? &model->encoder : &model->decoder;
     size_t floats = (size_t)pending_floats(model, direction);
-    if (!model->info.segment) floats += graph->n_state;
+    if (!model->info.segment) floats += graph_of(model, direction)->n_state;
     return sizeof(struct tess_stream) + floats * sizeof(float);
 }
 
@@ -28,6 +33,7 @@ int tess_stream_init(struct tess_stream *stream,
                      const struct tess_stream_options *options)
 {
     if (options && options->size != sizeof *options) return TESS_E_ARGUMENT;
+    if (!graph_of(model, direction)->runs) return TESS_E_UNSUPPORTED;
     int codebooks = tess_model_codebooks(model, options ? options->codebooks : 0);
     if (codebooks < 0) return codebooks;
     int option = options ? options->option : 0;
@@ -40,7 +46,7 @@ int tess_stream_init(struct tess_stream *stream,
     stream->option = option;
     stream->hop = model->info.hop;
     stream->channels = model->info.channels;
-    stream->lag = direction == TESS_ENCODE ? model->encoder.lag : model->decoder.lag;
+    stream->lag = graph_of(model, direction)->lag;
     stream->n_data = pending_floats(model, direction);
     stream->segment = model->info.segment;
     stream->segment_stride = model->info.segment_stride;
@@ -59,5 +65,6 @@ int tess_stream_check(const struct tess_stream *stream,
                       enum tess_direction direction)
 {
     if (stream->model != tag(model, direction)) return TESS_E_MISMATCH;
+    if (!graph_of(model, direction)->runs) return TESS_E_UNSUPPORTED; /* a block from elsewhere */
     return stream->ended ? TESS_E_ENDED : 0;
 }

@@ -107,11 +107,16 @@ TESS_API const char *tess_kernel_name(int i);
 
 struct tess_model;
 
+/** What a model is opened for: with one direction alone, the other's weights are checked but not kept
+ *  (half the memory), and its streams cannot be made (UNSUPPORTED). */
+enum tess_use { TESS_FOR_BOTH, TESS_FOR_ENCODING, TESS_FOR_DECODING };
+
 /** How to open a model. Set `size` to sizeof(struct tess_model_options) and the rest to zero. */
 struct tess_model_options {
     size_t size;
     const struct tess_allocator *allocator; /**< copied; NULL = malloc */
     const char *kernel; /**< a tess_kernel_name; NULL = TESSERA_KERNEL if set, else the fastest */
+    enum tess_use use;
 };
 
 enum tess_capability {
@@ -159,7 +164,7 @@ struct tess_model_info {
  *  short then raises SIGBUS here. Reading the header takes memory from malloc whatever the options,
  *  and so does FFTW.
  *  Errors: IO, FORMAT, TRUNCATED, MODEL (a tensor missing, misshapen, unused, not finite), FAMILY,
- *  UNSUPPORTED (kernel), ARGUMENT (unknown size of the options), NOMEM; *model is then NULL.
+ *  UNSUPPORTED (kernel), ARGUMENT (unknown size or use of the options), NOMEM; *model is then NULL.
  *  Any thread, but not while the program itself plans with FFTW, whose planner is global. */
 TESS_API int tess_model_open(struct tess_model **model,
                              const char *path,
@@ -243,7 +248,7 @@ TESS_API size_t tess_encoder_size(const struct tess_model *model);
 
 /** Makes an encoder in `mem`, tess_encoder_size bytes aligned to 8, which the caller keeps; options
  *  may be NULL. Errors: ARGUMENT (not a legal number of codebooks, an option out of its range,
- *  unknown size). Any thread. */
+ *  unknown size), UNSUPPORTED (the model was opened for decoding). Any thread. */
 TESS_API int tess_encoder_init(struct tess_encoder *mem,
                                const struct tess_model *model,
                                const struct tess_stream_options *options);

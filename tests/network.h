@@ -55,7 +55,7 @@ static inline int network_load(struct loaded *l,
                                    .allocator = memory,
                                    .isa = (enum tess_isa)tess_base_isa(NULL),
                                    .why = why};
-    int err = tess_graph_create(&l->graph, &rows, net->in_channels, net->in_steps, &weights);
+    int err = tess_graph_create(&l->graph, &rows, net->in_channels, net->in_steps, 1, &weights);
     if (err) tess_safetensors_close(&l->tensors);
     return err;
 }

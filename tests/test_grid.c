@@ -90,7 +90,7 @@ static void test_rows(void **state)
     uint16_t codes[T * D];
     uint64_t seed = 4;
     assert_int_equal(tess_tables_scalar(rows, D), D);
-    assert_int_equal(tess_quantizer_create(&q, rows, D, D, NULL, V, TESS_SCALAR, &memory, NULL), 0);
+    assert_int_equal(tess_quantizer_create(&q, rows, D, D, V, &memory, NULL), 0);
     assert_int_equal(q.code_min, -127);
     assert_int_equal(tess_quantizer_scratch(&q, T), 0);
     for (int i = 0; i < T * D; i++)
@@ -118,18 +118,15 @@ static void test_bad_rows(void **state)
     assert_int_equal(tess_tables_scalar(rows, 0), TESS_E_ARGUMENT);
     assert_int_equal(tess_tables_scalar(rows, TESS_MAX_CODEBOOKS + 1), TESS_E_ARGUMENT);
     assert_int_equal(tess_tables_scalar(rows, 4), 4);
-    assert_int_equal(tess_quantizer_create(&q, rows, 4, 4, NULL, 254, TESS_SCALAR, &memory, &why),
-                     TESS_E_ARGUMENT);
+    assert_int_equal(tess_quantizer_create(&q, rows, 4, 4, 254, &memory, &why), TESS_E_ARGUMENT);
     assert_non_null(strstr(why.text, "254"));
     rows[2].scalar = 0;
-    assert_int_equal(tess_quantizer_create(&q, rows, 4, 4, NULL, V, TESS_SCALAR, &memory, &why),
-                     TESS_E_ARGUMENT);
+    assert_int_equal(tess_quantizer_create(&q, rows, 4, 4, V, &memory, &why), TESS_E_ARGUMENT);
     assert_non_null(strstr(why.text, "row 2"));
     rows[2].scalar = 1;
     rows[2].from = 1;
     rows[2].width = rows[2].keep_to = 2;
-    assert_int_equal(tess_quantizer_create(&q, rows, 4, 4, NULL, V, TESS_SCALAR, &memory, &why),
-                     TESS_E_ARGUMENT);
+    assert_int_equal(tess_quantizer_create(&q, rows, 4, 4, V, &memory, &why), TESS_E_ARGUMENT);
     assert_non_null(strstr(why.text, "row 2"));
 }
 

@@ -3,6 +3,7 @@
 #include "tests/check.h"
 #include "tests/tiny_model.h"
 
+#include <limits.h>
 #include <math.h>
 
 static const char shipped[] = "weights/tessera-24k-speech.safetensors";
@@ -259,6 +260,58 @@ static void test_kernels(void **state)
     unsetenv("TESSERA_KERNEL");
 }
 
+/* A model of one direction gives what the whole one gives, keeps less, and refuses the other. */
+static void test_opened_for_one_direction(void **state)
+{
+    (void)state;
+    enum { N = FRAMES * TINY_HOP };
+    struct purse purse = {.left = INT_MAX};
+    const struct tess_allocator allocator = {take, put, &purse};
+    struct tess_model_options options = {.size = sizeof options, .allocator = &allocator};
+    struct tiny_model m = tiny_model();
+    struct tiny_file f;
+    struct tess_model *model;
+    struct tess_worker *worker;
+    struct tess_encoder *encoder;
+    struct tess_decoder *decoder;
+    struct tess_why why;
+    float in[N], sound[3][N];
+    uint16_t codes[3][FRAMES * TINY_CODEBOOKS];
+    int held[3];
+    uint64_t seed = 7;
+    for (int i = 0; i < N; i++)
+        in[i] = random_float(&seed);
+    tiny_write(&m, &f);
+    for (int use = TESS_FOR_BOTH; use <= TESS_FOR_DECODING; use++) {
+        options.use = (enum tess_use)use;
+        assert_int_equal(tess_model_open_memory(&model, f.bytes, f.n, &options, &why), 0);
+        held[use] = purse.held;
+        assert_int_equal(tess_worker_create(&worker, model, NULL), 0);
+        int err = tess_encoder_create(&encoder, model, NULL);
+        assert_int_equal(err, use == TESS_FOR_DECODING ? TESS_E_UNSUPPORTED : 0);
+        if (!err) {
+            assert_int_equal(tess_encoder_push(worker, encoder, in, N, codes[use], FRAMES), FRAMES);
+            assert_memory_equal(codes[use], codes[0], sizeof *codes);
+        }
+        err = tess_decoder_create(&decoder, model, NULL);
+        assert_int_equal(err, use == TESS_FOR_ENCODING ? TESS_E_UNSUPPORTED : 0);
+        if (!err) {
+            int64_t n = tess_decoder_push(worker, decoder, codes[0], FRAMES, sound[use], N);
+            assert_true(n > 0);
+            assert_memory_equal(sound[use], sound[0], (size_t)n * sizeof **sound);
+        }
+        tess_encoder_destroy(encoder, model);
+        tess_decoder_destroy(decoder, model);
+        tess_worker_destroy(worker);
+        tess_model_close(model);
+    }
+    assert_true(held[TESS_FOR_ENCODING] < held[0] && held[TESS_FOR_DECODING] < held[0]);
+    assert_int_equal(purse.held, 0);
+    options.use = (enum tess_use)3;
+    assert_int_equal(tess_model_open_memory(&model, f.bytes, f.n, &options, &why), TESS_E_ARGUMENT);
+    assert_null(model);
+}
+
 /* ---- models that do not ------------------------------------------------------------------------ */
 
 static void test_wrong_tensors(void **state)
@@ -507,6 +560,7 @@ int main(void)
         cmocka_unit_test(test_tiny),
         cmocka_unit_test(test_long_tail),
         cmocka_unit_test(test_kernels),
+        cmocka_unit_test(test_opened_for_one_direction),
         cmocka_unit_test(test_wrong_tensors),
         cmocka_unit_test(test_values_that_are_not_finite),
         cmocka_unit_test(test_wrong_config),

@@ -106,6 +106,20 @@ static void plain_mcrvq(struct fixture *f, int n_layers)
     }
 }
 
+static int create(struct tess_quantizer *q,
+                  const struct tess_quantizer_row *rows,
+                  int n_rows,
+                  const float *const *books,
+                  enum tess_isa isa,
+                  const struct tess_allocator *memory,
+                  struct tess_why *why)
+{
+    int err = tess_quantizer_create(q, rows, n_rows, D, V, memory, why);
+    for (int k = 0; k < n_rows && !err; k++)
+        err = tess_quantizer_fill(q, k, books[k], isa, memory, why);
+    return err;
+}
+
 /* All columns, each smaller number of columns, and each frame alone. */
 static void
 check_isa(const struct fixture *f, const struct tess_quantizer_row *rows, int k, enum tess_isa isa)
@@ -116,7 +130,7 @@ check_isa(const struct fixture *f, const struct tess_quantizer_row *rows, int k,
     const float *books[MAX_K];
     for (int i = 0; i < k; i++)
         books[i] = f->books[i];
-    assert_int_equal(tess_quantizer_create(&q, rows, k, D, books, V, isa, &memory, &why), 0);
+    assert_int_equal(create(&q, rows, k, books, isa, &memory, &why), 0);
     float *scratch = malloc(tess_quantizer_scratch(&q, T) * sizeof *scratch + 1);
     assert_non_null(scratch);
     for (int n = 1; n <= k; n++) {
@@ -207,8 +221,7 @@ static void test_decode_of_a_prefix(void **state)
     struct fixture *f = make_fixture(4);
     const float *books[] = {f->books[0], f->books[1], f->books[2], f->books[3]};
     int k = tess_tables_grvq(rows, 2, 2, D / 2, "%d.%d");
-    assert_int_equal(tess_quantizer_create(&q, rows, k, D, books, V, TESS_SCALAR, &memory, NULL),
-                     0);
+    assert_int_equal(create(&q, rows, k, books, TESS_SCALAR, &memory, NULL), 0);
     const uint16_t codes[3] = {7, 49, 11};
     float z[D];
     assert_int_equal(tess_quantizer_decode(&q, codes, 1, 3, z), 0);
@@ -233,7 +246,7 @@ static int create_with(const struct tess_quantizer_row *rows, int n_rows, struct
         books[k] = book;
     struct tess_allocator memory = tess_base_allocator(NULL);
     struct tess_quantizer q;
-    int err = tess_quantizer_create(&q, rows, n_rows, D, books, V, TESS_SCALAR, &memory, why);
+    int err = create(&q, rows, n_rows, books, TESS_SCALAR, &memory, why);
     tess_quantizer_destroy(&q, &memory);
     return err;
 }
@@ -309,9 +322,8 @@ static void test_no_memory(void **state)
         int left = blocks;
         struct tess_allocator memory = {limited, release, &left};
         struct tess_quantizer q;
-        assert_int_equal(
-            tess_quantizer_create(&q, rows, k, D, books, V, TESS_SCALAR, &memory, NULL),
-            TESS_E_NOMEM);
+        assert_int_equal(create(&q, rows, k, books, TESS_SCALAR, &memory, NULL), TESS_E_NOMEM);
+        tess_quantizer_destroy(&q, &memory);
     }
 }
 

@@ -191,7 +191,7 @@ static void test_too_many_rows(void **state)
     assert_non_null(rows);
     for (int i = 0; i <= TESS_MAX_ROWS; i++)
         tess_rows_add(rows, tess_row(TESS_OP_GELU, 0, 0, 0, "%d", i));
-    assert_int_equal(tess_graph_create(&graph, rows, 4, 1, &weights), TESS_E_MODEL);
+    assert_int_equal(tess_graph_create(&graph, rows, 4, 1, 1, &weights), TESS_E_MODEL);
     assert_non_null(strstr(why.text, "513"));
     free(rows);
 }
