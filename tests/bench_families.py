@@ -5,17 +5,21 @@ Usage: bench_families.py BUILD FOLDER [NAME...]      FOLDER as make_models.py fi
 
 Needs torch and safetensors: tests/torch_families.py runs the same networks from the same files. A side
 is a process of its own, one after the other, begun by one that is small, since a process inherits the
-peak of its parent's memory; times are of the processor, the best of two. Before it counts, a network of
-PyTorch must give the golden audio.
+peak of its parent's memory; times are of the processor, the best of two. Our memory is what the command
+takes for the same length of sound. Before it counts, a network of PyTorch must give the golden audio.
 """
 
 import argparse
 import json
+import os
 import pathlib
+import random
 import resource
 import subprocess
 import sys
+import tempfile
 import time
+import wave
 
 HERE = pathlib.Path(__file__).resolve().parent
 SECONDS = 4  # of sound; streams that run their surroundings again get less
@@ -101,12 +105,33 @@ def measure_torch(path):
     times["encode"] = seconds / best_of(lambda: net.encode(pcm, k), ROUNDS)
     times["decode"] = seconds / best_of(lambda: net.decode(codes), ROUNDS)
     times["search_flops"] = search_flops(c)
-    times["peak_kib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    times["megabytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
     print(json.dumps(times))
 
 
 def output(*command):
     return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
+
+
+def megabytes(*command):
+    """What a command takes at most."""
+    process = subprocess.Popen(command)
+    _, status, usage = os.wait4(process.pid, 0)
+    if status:
+        sys.exit(f"failed: {' '.join(map(str, command))}")
+    return usage.ru_maxrss / 1000
+
+
+def command_memory(build, path, folder):
+    """To encode and to decode."""
+    rate = 24000
+    with wave.open(f"{folder}/in.wav", "wb") as sound:
+        sound.setparams((1, 2, rate, 0, "NONE", None))
+        sound.writeframes(random.Random(1).randbytes(2 * SECONDS * rate))
+    tessera = (build / "bin/tessera",)
+    ends = ("-q", "-f", "-m", path)
+    return (megabytes(*tessera, "encode", *ends, f"{folder}/in.wav", f"{folder}/codes.tess"),
+            megabytes(*tessera, "decode", *ends, f"{folder}/codes.tess", f"{folder}/out.wav"))
 
 
 def column(ours, theirs, peak, flops):
@@ -129,9 +154,9 @@ def main():
         return measure_torch(given.folder)
     peak = output(given.build / "bin/tessera", "bench", "--json")["peak_gflops"]
     print(f"Times real time on one core, of {peak:.0f} GFLOP/s at most: ours, PyTorch's, ours by PyTorch's,")
-    print("ours of the peak. Memory in MB at most: ours, PyTorch's, PyTorch's by ours.")
+    print("ours of the peak. Memory in MB at most: ours to encode, to decode, PyTorch's, PyTorch's by ours.")
     heads = ("encode", "decode", "encode, 80 ms", "decode, 80 ms")
-    print(f"{'':30}" + "".join(f"{head:>24}" for head in heads) + f"{'memory':>18}")
+    print(f"{'':30}" + "".join(f"{head:>24}" for head in heads) + f"{'memory':>25}")
     for name in given.names or sorted(path.stem for path in given.folder.glob("*.safetensors")):
         path = given.folder / f"{name}.safetensors"
         try:
@@ -143,8 +168,9 @@ def main():
         ours["encode_flops"] += theirs["search_flops"]
         flops = {key: ours[key[:6] + "_flops"] for key in KEYS}
         row = "".join(column(ours[key], theirs[key], peak, flops[key]) for key in KEYS)
-        memory = [side["peak_kib"] / 1000 for side in (ours, theirs)]
-        row += f"{memory[0]:7.0f}{memory[1]:7.0f}{memory[1] / memory[0]:4.1f}"
+        with tempfile.TemporaryDirectory() as folder:
+            memory = command_memory(given.build, path, folder)
+        row += f"{memory[0]:7.0f}{memory[1]:7.0f}{theirs['megabytes']:7.0f}{theirs['megabytes'] / max(memory):4.1f}"
         print(f"{name:30}{row}", flush=True)
 
 
