@@ -13,12 +13,14 @@ enum {
     GOOD_BATCH = 16,
     MEASURED_FRAMES = 8, /* smaller batches say little of what a frame costs under load */
 };
+static const double BULK_SECONDS = 0.01; /* a quarter of what a live frame has: stream.c */
 
 /* Ready lanes of one model and direction: the oldest deadline is at [0]. */
 struct heap {
     struct srv_lane **lane;
     int n, capacity;
-    int n_joined; /* lanes that may come: at most capacity, so a put always has room */
+    int n_joined;         /* lanes that may come: at most capacity, so a put always has room */
+    double frame_seconds; /* what a frame costs: only the loop writes it */
 };
 
 struct worker {
@@ -50,7 +52,6 @@ struct srv_scheduler {
     void *ctx;
 
     /* The loop's alone. */
-    double frame_seconds[SRV_MAX_MODELS][SRV_N_DIRECTIONS];
     int n_live[SRV_MAX_MODELS][SRV_N_DIRECTIONS];
 };
 
@@ -142,13 +143,17 @@ static void sleep_worker(struct worker *w)
 }
 
 /* Whether the heap's first lane may join a batch of n lanes and n_frames. Bulk lanes keep to themselves:
- * with them a batch of a few live frames would take as long as a full one. */
+ * with them a batch of a few live frames would take as long as a full one. Theirs ends early where
+ * frames cost much, but not inside a turn: that would make codes depend on time. */
 static bool joins(const struct worker *w, const struct heap *h, int n, int n_frames)
 {
     if (h->n == 0 || n == SRV_BATCH_LANES) return false;
+    if (n == 0) return true;
     const struct srv_lane *lane = h->lane[0];
-    return n == 0 || (lane->config.bulk == w->lane[0]->config.bulk &&
-                      n_frames + lane->turn.n_frames <= SRV_BATCH_FRAMES);
+    const bool bulk = lane->config.bulk;
+    n_frames += lane->turn.n_frames;
+    return bulk == w->lane[0]->config.bulk && n_frames <= SRV_BATCH_FRAMES &&
+           !(bulk && n_frames * h->frame_seconds > BULK_SECONDS);
 }
 
 /* Called with the lock. Returns the number of lanes, 0 when the worker is to end. */
@@ -312,10 +317,11 @@ double srv_scheduler_load(const struct srv_scheduler *s,
     for (int m = 0; m < s->models->n; m++) {
         const struct srv_model *one = &s->models->item[m];
         double rate = srv_frame_rate(&one->info);
-        const double *cost = s->frame_seconds[m];
+        const struct heap *h = s->heap[m];
         const int *n = s->n_live[m];
-        seconds += rate * (cost[SRV_ENCODE] * (n[SRV_ENCODE] + (one == model && encode)) +
-                           cost[SRV_DECODE] * (n[SRV_DECODE] + (one == model && decode)));
+        seconds +=
+            rate * (h[SRV_ENCODE].frame_seconds * (n[SRV_ENCODE] + (one == model && encode)) +
+                    h[SRV_DECODE].frame_seconds * (n[SRV_DECODE] + (one == model && decode)));
     }
     return seconds / s->n_workers;
 }
@@ -352,8 +358,10 @@ void srv_scheduler_leave(struct srv_scheduler *s, const struct srv_lane_config *
 void srv_scheduler_measured(struct srv_scheduler *s, const struct srv_lane *lane)
 {
     if (lane->step_frames < MEASURED_FRAMES) return;
-    double *cost = &s->frame_seconds[model_index(s, &lane->config)][lane->config.direction];
+    double *cost = &heap_of(s, lane)->frame_seconds;
+    uv_mutex_lock(&s->lock);
     *cost += (lane->step_seconds / lane->step_frames - *cost) / 64;
+    uv_mutex_unlock(&s->lock);
 }
 
 /* ---- start and end ---- */
@@ -427,7 +435,7 @@ static int calibrate(struct srv_scheduler *s, int m, enum srv_direction directio
         w->lane[0]->turn.n_frames = SRV_TURN_FRAMES;
         run_batch(w, 1);
         double seconds = w->lane[0]->step_seconds / SRV_TURN_FRAMES;
-        double *cost = &s->frame_seconds[m][direction];
+        double *cost = &s->heap[m][direction].frame_seconds;
         if (run == 0 || seconds < *cost) *cost = seconds;
     }
     srv_lane_destroy(w->lane[0]);

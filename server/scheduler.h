@@ -11,7 +11,7 @@
 
 enum {
     SRV_BATCH_LANES = 64,
-    SRV_BATCH_FRAMES = 96, /* about 4 ms: what a lane waits at most before its turn starts */
+    SRV_BATCH_FRAMES = 96, /* 4 ms of the default model: what a lane waits before its turn starts */
 };
 
 struct srv_scheduler;

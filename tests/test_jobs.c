@@ -356,6 +356,31 @@ static void test_no_descriptor(void **state)
     wait_for_all();
 }
 
+/* A batch of files is short where frames cost much: one turn is the least there is. */
+static void test_heavy_model(void **state)
+{
+    (void)state;
+    enum { N = 8 };
+    struct answer a[N] = {0};
+    const struct srv_lane measured = {
+        .config = {.model = srv_models_find(&server.models, NULL), .direction = SRV_ENCODE},
+        .step_seconds = 1e6, /* more than the measures below can make small */
+        .step_frames = SRV_TURN_FRAMES,
+    };
+    srv_scheduler_measured(server.scheduler, &measured);
+    const struct srv_histogram before = server.metrics.batch_streams;
+    for (int i = 0; i < N; i++)
+        ask(&a[i], SRV_ENCODE, "a.wav", "", "application/x-tess");
+    wait_for_all();
+    const struct srv_histogram *after = &server.metrics.batch_streams;
+    assert_true(after->count > before.count);
+    assert_true(after->sum - before.sum == (double)(after->count - before.count));
+    for (int i = 0; i < N; i++) {
+        assert_int_equal(a[i].status, 200);
+        drop(&a[i]);
+    }
+}
+
 static void test_cancelled(void **state)
 {
     (void)state;
@@ -539,7 +564,7 @@ int main(void)
         cmocka_unit_test(test_the_commands_bytes), cmocka_unit_test(test_layouts),
         cmocka_unit_test(test_many_at_once),       cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_cancelled),          cmocka_unit_test(test_held),
-        cmocka_unit_test(test_no_descriptor),
+        cmocka_unit_test(test_no_descriptor),      cmocka_unit_test(test_heavy_model),
     };
     return cmocka_run_group_tests(tests, start, stop);
 }
