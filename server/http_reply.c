@@ -196,8 +196,11 @@ void srv_http_error(struct srv_http_client *c, int status, const char *why)
         return;
     }
     cJSON *json = cJSON_CreateObject(), *error = cJSON_AddObjectToObject(json, "error");
+    char shown[sizeof(struct tess_why)];
+    snprintf(shown, sizeof shown, "%s", why);
+    srv_log_clean(shown, strlen(shown));
     cJSON_AddNumberToObject(error, "code", s->code);
-    cJSON_AddStringToObject(error, "message", why);
+    cJSON_AddStringToObject(error, "message", shown);
     cJSON_AddStringToObject(error, "type", s->type);
     char *text = cJSON_PrintUnformatted(json);
     cJSON_Delete(json);

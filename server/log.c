@@ -2,27 +2,26 @@
 #include "server/log.h"
 
 #include <stdarg.h>
-#include <stddef.h>
 #include <stdio.h>
+#include <string.h>
 #include <time.h>
 
 static const char *const level_names[] = {"info", "warning", "error"};
 
-/* The text inside a JSON string: what JSON forbids becomes an escape. */
-static void escape(char *out, size_t capacity, const char *text)
+void srv_log_clean(char *text, size_t n)
 {
-    size_t n = 0;
-    for (; *text && n + 7 < capacity; text++) {
-        unsigned char c = (unsigned char)*text;
-        if (c == '"' || c == '\\') {
-            out[n++] = '\\';
-            out[n++] = (char)c;
-        } else if (c < 0x20)
-            n += (size_t)snprintf(out + n, 7, "\\u%04x", c);
-        else
-            out[n++] = (char)c;
+    for (size_t i = 0; i < n; i++)
+        if (text[i] < ' ' || text[i] > '~') text[i] = '?';
+}
+
+/* The inside of a JSON string: out has room for twice the text. */
+static void escape(char *out, const char *text)
+{
+    for (; *text; text++) {
+        if (*text == '"' || *text == '\\') *out++ = '\\';
+        *out++ = *text;
     }
-    out[n] = 0;
+    *out = 0;
 }
 
 void srv_log(
@@ -33,13 +32,14 @@ void srv_log(
     va_start(args, format);
     vsnprintf(message, sizeof message, format, args);
     va_end(args);
+    srv_log_clean(message, strlen(message));
 
     time_t now = time(NULL);
     struct tm utc;
     gmtime_r(&now, &utc);
     strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%SZ", &utc);
     if (log->json) {
-        escape(escaped, sizeof escaped, message);
+        escape(escaped, message);
         snprintf(line, sizeof line,
                  "{\"time\":\"%s\",\"level\":\"%s\",\"event\":\"%s\",\"message\":\"%s\"}\n", when,
                  level_names[level], event, escaped);

@@ -18,6 +18,7 @@ static void send_error(struct srv_session *s, uint16_t stream, int error, const 
     size_t n = strnlen(why, sizeof payload - 2);
     tess_wire_put16(payload, (uint16_t)error);
     memcpy(payload + 2, why, n);
+    srv_log_clean((char *)payload + 2, n);
     srv_session_send(s, TESS_WIRE_ERROR, stream, payload, n + 2);
 }
 
@@ -104,18 +105,6 @@ static void check_memory(struct srv_channel *c, int error)
 
 typedef void handler(struct srv_session *s, uint16_t number, const uint8_t *payload, size_t n);
 
-/* A name is the client's to choose, the log's lines are not: other bytes than ASCII's are not shown. */
-static void log_client(const struct srv_session *s, const char *client)
-{
-    char name[40];
-    size_t n = 0;
-    for (; client[n] && n < sizeof name - 1; n++)
-        name[n] = client[n] >= ' ' && client[n] <= '~' ? client[n] : '?';
-    name[n] = 0;
-    srv_log(&s->server->log, SRV_INFO, "client", "client %u by %s: %s", s->id, s->transport->proto,
-            name);
-}
-
 static void on_hello(struct srv_session *s, uint16_t number, const uint8_t *payload, size_t n)
 {
     (void)number;
@@ -136,7 +125,8 @@ static void on_hello(struct srv_session *s, uint16_t number, const uint8_t *payl
     else {
         s->state = SRV_OPEN;
         s->since = s->pinged = s->answered = (int64_t)uv_hrtime();
-        log_client(s, client);
+        srv_log(&s->server->log, SRV_INFO, "client", "client %u by %s: %.39s", s->id,
+                s->transport->proto, client);
         srv_protocol_ready(s);
     }
     cJSON_Delete(json);

@@ -188,6 +188,9 @@ class Jobs(Base):
         answer = self.post("/v1/encode?model=a%26b%3d%2b", SOUND)
         self.assertEqual(answer.status, 400)
         self.assertIn("a&b=+", answer.error())
+        answer = self.post("/v1/encode?%1b[2J%c3=%ff", SOUND)  # quoted to nobody as it is
+        self.assertIn("'?[2J?'", answer.error())
+        self.assertNotIn("\x1b", self.server.log())
         for n in (1000, 1100, 3000):  # none is too long to be looked at
             self.assertIn(self.post("/v1/encode?codebooks=" + n * "2", SOUND).status, (400, 431))
 
