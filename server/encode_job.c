@@ -50,7 +50,7 @@ static int ask_one(struct encode_job *e, const struct srv_ask *ask, struct tess_
     bool good = true;
     if (strcmp(ask->name, "model") == 0) return srv_job_find_model(&e->job, ask->value, why);
     if (strcmp(ask->name, "codebooks") == 0) {
-        good = srv_ask_int(ask, 1, 64, &n);
+        good = srv_ask_int(ask, 1, INT32_MAX, &n);
         c->codebooks = (int)n;
     } else if (strcmp(ask->name, "layout") == 0) {
         e->layout = fmt_layout(ask->value);

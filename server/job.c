@@ -32,10 +32,7 @@ int srv_job_check_model(const struct srv_job *job, int codebooks, struct tess_wh
     if (!srv_can_stream(&m->info, encode))
         return fmt_fail(why, 400, "model %s needs the whole clip or has scales: `tessera %s -m %s`",
                         m->name, verb, m->info.name);
-    const uint64_t legal = m->info.codebooks_legal;
-    const bool fits = legal ? codebooks >= 1 && codebooks <= 64 && legal >> (codebooks - 1) & 1
-                            : codebooks == m->info.codebooks;
-    if (fits) return 0;
+    if (srv_is_rate(&m->info, codebooks)) return 0;
     return fmt_fail(why, 400, "model %s does not %s %d codebooks", m->name, verb, codebooks);
 }
 

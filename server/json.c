@@ -81,8 +81,8 @@ static int read_open(const struct srv_models *models,
     if (strcmp(format, "s16le") != 0 && strcmp(format, "f32le") != 0)
         return fail(why, TESS_WIRE_BAD_REQUEST, "format is s16le or f32le");
     c->format = format[0] == 's' ? SRV_S16LE : SRV_F32LE;
-    if (!srv_json_int(json, "codebooks", info->codebooks_default, 1, 64, &codebooks) ||
-        !(info->codebooks_legal >> (codebooks - 1) & 1))
+    if (!srv_json_int(json, "codebooks", info->codebooks_default, 1, INT32_MAX, &codebooks) ||
+        !srv_is_rate(info, (int)codebooks))
         return fail(why, TESS_WIRE_BAD_REQUEST,
                     "codebooks is not a rate of model %s (READY lists them)", c->model->name);
     if (!srv_json_int(json, "rate", info->sample_rate, SRV_MIN_RATE, SRV_MAX_RATE, &rate))
@@ -137,9 +137,8 @@ static void add_model(cJSON *list, const struct srv_model *m)
     cJSON_AddNumberToObject(o, "channels", info->channels);
     cJSON_AddNumberToObject(o, "hop", info->hop);
     cJSON_AddNumberToObject(o, "codebooks", info->codebooks_default);
-    for (int k = 1; k <= 64; k++)
-        if (info->codebooks_legal >> (k - 1) & 1)
-            cJSON_AddItemToArray(legal, cJSON_CreateNumber(k));
+    for (int k = 1; k <= info->codebooks; k++)
+        if (srv_is_rate(info, k)) cJSON_AddItemToArray(legal, cJSON_CreateNumber(k));
     cJSON_AddItemToObject(o, "codebooks_legal", legal);
     cJSON_AddNumberToObject(o, "entries", info->entries);
     cJSON_AddNumberToObject(o, "code_min", info->code_min);

@@ -31,6 +31,14 @@ static inline bool srv_can_stream(const struct tess_model_info *info, bool encod
     return !info->segment && (encode ? info->encode : info->decode) != TESS_WHOLE_CLIP;
 }
 
+/** Whether so many columns of codes are a rate of the model. */
+static inline bool srv_is_rate(const struct tess_model_info *info, int codebooks)
+{
+    const uint64_t legal = info->codebooks_legal;
+    if (!legal) return codebooks == info->codebooks;
+    return codebooks >= 1 && codebooks <= 64 && legal >> (codebooks - 1) & 1;
+}
+
 static inline double srv_frame_rate(const struct tess_model_info *info)
 {
     return (double)info->sample_rate / info->hop;
