@@ -55,6 +55,7 @@ static const char *read_query(const struct srv_http_client *c, char *text)
     for (int i = 0; i < MOST_ARGUMENTS; i++) {
         if (lws_hdr_fragment_length(c->wsi, name, i) == 0) continue;
         if (lws_hdr_copy_fragment(c->wsi, argument, sizeof argument, name, i) < 0) return NULL;
+        if (strcmp(argument, "/") == 0) continue; /* so libwebsockets writes an empty last one */
         if (n > 0) text[n++] = '&';
         for (const char *a = argument; *a; a++) {
             if (n + 4 > MOST_QUERY) return NULL;

@@ -185,6 +185,8 @@ class Jobs(Base):
 
     def test_query(self):
         self.assertEqual(self.post("/v1/encode?model=tessera-24k-speech&codebooks=2", SOUND).json()["n_codebooks"], 2)
+        for query in ("", "codebooks=4&", "&&codebooks=4"):
+            self.assertEqual(self.post("/v1/encode?" + query, SOUND).json()["n_codebooks"], 4)
         answer = self.post("/v1/encode?model=a%26b%3d%2b", SOUND)
         self.assertEqual(answer.status, 400)
         self.assertIn("a&b=+", answer.error())
