@@ -31,13 +31,20 @@ static void end_streams(struct srv_server *server)
         }
 }
 
+static uint64_t last_tenth(const struct srv_server *server)
+{
+    return (uint64_t)server->options.drain_ms / 10;
+}
+
 static void on_drain(uv_timer_t *timer)
 {
     struct srv_server *server = timer->data;
-    if (server->n_drain++ == 0)
-        end_streams(server);
-    else
+    if (server->n_drain++ > 0) {
         uv_stop(server->loop);
+        return;
+    }
+    end_streams(server);
+    uv_timer_start(timer, on_drain, last_tenth(server), 0);
 }
 
 static void drain(struct srv_server *server)
@@ -48,8 +55,8 @@ static void drain(struct srv_server *server)
     srv_listen_drain(server);
     for (struct srv_session *s = server->sessions; s; s = s->next)
         if (s->state == SRV_OPEN) srv_protocol_ready(s);
-    uint64_t last = (uint64_t)server->options.drain_ms / 10;
-    uv_timer_start(&server->drain, on_drain, (uint64_t)server->options.drain_ms - last, last);
+    uint64_t all = (uint64_t)server->options.drain_ms;
+    uv_timer_start(&server->drain, on_drain, all - last_tenth(server), 0);
 }
 
 /* Our own handler and not libuv's, whose end gives a signal its default back: until the process has

@@ -73,6 +73,16 @@ class Drain(unittest.TestCase):
             self.assertEqual(daemon.process.wait(5), 0)
             self.assertLess(time.monotonic() - start, 3)  # of 30 that would be the default
 
+    def test_drain_leaves(self):
+        """Who takes no output cannot hold the daemon, however short the time it has."""
+        for ms in "0", "5", "50":
+            with self.subTest(ms=ms), Daemon(build, "--drain-timeout", ms) as daemon:
+                client = daemon.connect()
+                client.open(1, direction="decode", credit=0).put_codes(bytes(8))
+                daemon.terminate()
+                self.assertEqual(daemon.process.wait(10), 0)
+                client.close()
+
     def test_second_signal(self):
         """At once, with 50 streams under way."""
         with Daemon(build) as daemon:
