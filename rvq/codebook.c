@@ -1,4 +1,4 @@
-/* Entries in, panels for the search out. One block of memory holds both tables; nothing in it
+/* Entries in, panels for the search out. One block of memory holds all tables; nothing in it
  * changes after create. */
 #include "rvq/codebook.h"
 
@@ -23,33 +23,44 @@ static float half_square(const float *entry, int dim)
     return sum * 0.5f;
 }
 
+static void fill_panels(struct tess_codebook *book, size_t n_padded)
+{
+    const size_t width = (size_t)book->dim;
+    for (size_t v = 0; v < n_padded; v++) {
+        if (v >= (size_t)book->n_entries) {
+            book->half_sq[v] = INFINITY;
+            continue;
+        }
+        const float *entry = book->entries + v * width;
+        float *lane = book->panels + v / TESS_PANEL * TESS_PANEL * width + v % TESS_PANEL;
+        for (size_t d = 0; d < width; d++)
+            lane[d * TESS_PANEL] = entry[d];
+        book->half_sq[v] = half_square(entry, book->dim);
+    }
+}
+
 int tess_codebook_create(struct tess_codebook *book,
                          const float *entries,
                          int n_entries,
                          int dim,
                          enum tess_isa isa,
+                         int searched,
                          const struct tess_allocator *allocator)
 {
     *book = (struct tess_codebook){.n_entries = n_entries, .dim = dim, .isa = isa};
     if (n_entries < 1 || n_entries > 65536 || dim < 1 || !kernels[isa]) return TESS_E_ARGUMENT;
 
+    const size_t width = (size_t)dim, n_values = (size_t)n_entries * width;
     size_t n_panels = ((size_t)n_entries + TESS_PANEL - 1) / TESS_PANEL;
-    size_t n_padded = n_panels * TESS_PANEL, width = (size_t)dim;
-    if (width > SIZE_MAX / sizeof(float) / n_padded - 1) return TESS_E_NOMEM;
-    book->panels = tess_base_alloc(allocator, n_padded * (width + 1) * sizeof *book->panels);
+    size_t n_padded = searched ? n_panels * TESS_PANEL : 0;
+    if (width > SIZE_MAX / sizeof(float) / (n_panels * TESS_PANEL) / 2 - 1) return TESS_E_NOMEM;
+    size_t n_floats = n_padded * (width + 1) + n_values;
+    book->panels = tess_base_alloc(allocator, n_floats * sizeof *book->panels);
     if (!book->panels) return TESS_E_NOMEM;
     book->half_sq = book->panels + n_padded * width;
-    for (size_t v = 0; v < n_padded; v++) {
-        if (v >= (size_t)n_entries) {
-            book->half_sq[v] = INFINITY;
-            continue;
-        }
-        const float *entry = entries + v * width;
-        float *lane = book->panels + v / TESS_PANEL * TESS_PANEL * width + v % TESS_PANEL;
-        for (size_t d = 0; d < width; d++)
-            lane[d * TESS_PANEL] = entry[d];
-        book->half_sq[v] = half_square(entry, dim);
-    }
+    book->entries = book->half_sq + n_padded;
+    memcpy(book->entries, entries, n_values * sizeof *entries);
+    fill_panels(book, n_padded);
     return TESS_OK;
 }
 

@@ -7,27 +7,23 @@
 struct tess_codebook {
     int n_entries, dim;
     enum tess_isa isa;
+    float *entries; /* [V][D], as given */
     float *panels;  /* [ceil(V / 16)][D][16]: 16 entries side by side, the last panel filled up */
     float *half_sq; /* [V rounded up to 16]: |entry|^2 / 2, infinite where filled up */
 };
 
-/** Where entry v begins in the panels: its value d is d * TESS_PANEL further on. */
-static inline const float *tess_codebook_entry(const struct tess_codebook *book, size_t v)
-{
-    return book->panels + v / TESS_PANEL * TESS_PANEL * (size_t)book->dim + v % TESS_PANEL;
-}
-
-/** Copies entries [V][D], 1..65536 of them. The allocator is not NULL. Errors: NOMEM, ARGUMENT.
- *  Free with destroy. */
+/** Copies entries [V][D], 1..65536 of them; what the search needs only if the book is `searched`. The
+ *  allocator is not NULL. Errors: NOMEM, ARGUMENT. Free with destroy. */
 int tess_codebook_create(struct tess_codebook *book,
                          const float *entries,
                          int n_entries,
                          int dim,
                          enum tess_isa isa,
+                         int searched,
                          const struct tess_allocator *allocator);
 void tess_codebook_destroy(struct tess_codebook *book, const struct tess_allocator *allocator);
 
-/** Index of the entry nearest to each z (squared Euclidean distance): the one with the smallest
+/** Index of the entry nearest to each z in a book that is searched (squared Euclidean distance): the one with the smallest
  *  half_sq[e] - z.e, where the product is acc = half_sq[e]; for d = 0..D-1: acc = fma(-z[d], e[d],
  *  acc). Ties take the lowest index. z [n][stride], codes [n][code_stride].
  *  The same bits on every CPU. Cannot fail, allocates nothing, any thread.

@@ -58,11 +58,13 @@ int tess_quantizer_fill(struct tess_quantizer *q,
                         int k,
                         const float *entries,
                         enum tess_isa isa,
+                        int searched,
                         const struct tess_allocator *allocator,
                         struct tess_why *why)
 {
     const struct tess_quantizer_row *row = &q->rows[k];
-    int err = tess_codebook_create(&q->books[k], entries, q->n_entries, row->width, isa, allocator);
+    int err = tess_codebook_create(&q->books[k], entries, q->n_entries, row->width, isa, searched,
+                                   allocator);
     return err ? tess_base_fail(why, err, "quantizer row %d ('%.63s'), %d entries of %d: %s", k,
                                 row->tensor, q->n_entries, row->width, tess_strerror(err))
                : TESS_OK;
@@ -90,11 +92,12 @@ size_t tess_quantizer_scratch(const struct tess_quantizer *q, int n_frames)
     return (size_t)widest * (size_t)n_frames;
 }
 
-/* What a code of row k stands for, [width], value d at d * TESS_PANEL; a scalar is one value. */
+/* What a code of row k stands for, [width]. */
 static const float *entry_of(const struct tess_quantizer *q, int k, uint16_t code)
 {
     const size_t entry = (uint16_t)(code - q->code_min);
-    return q->rows[k].scalar ? q->grid.values + entry : tess_codebook_entry(&q->books[k], entry);
+    if (q->rows[k].scalar) return q->grid.values + entry;
+    return q->books[k].entries + entry * (size_t)q->books[k].dim;
 }
 
 /* Whether what row k sees is what row k - 1 saw, less one more entry: a residual goes on. */
@@ -127,7 +130,7 @@ static void subtract(const struct tess_quantizer *q,
         int k = row->subtract[i];
         const float *entry = entry_of(q, k, codes[k]);
         for (int d = 0; d < row->width; d++)
-            r[d] -= entry[d * TESS_PANEL];
+            r[d] -= entry[d];
     }
 }
 
@@ -175,7 +178,7 @@ int tess_quantizer_decode(const struct tess_quantizer *q,
             const float *entry = entry_of(q, k, codes[k]);
             float *z = latent + q->rows[k].from;
             for (int d = 0; d < q->rows[k].width; d++)
-                z[d] += entry[d * TESS_PANEL];
+                z[d] += entry[d];
         }
     return TESS_OK;
 }

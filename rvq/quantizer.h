@@ -52,11 +52,13 @@ int tess_quantizer_create(struct tess_quantizer *q,
                           const struct tess_allocator *allocator,
                           struct tess_why *why);
 
-/** Copies row k's entries [V][width]. Errors: as create. */
+/** Copies row k's entries [V][width]; only where they are `searched` can the row encode. Errors: as
+ *  create. */
 int tess_quantizer_fill(struct tess_quantizer *q,
                         int k,
                         const float *entries,
                         enum tess_isa isa,
+                        int searched,
                         const struct tess_allocator *allocator,
                         struct tess_why *why);
 void tess_quantizer_destroy(struct tess_quantizer *q, const struct tess_allocator *allocator);

@@ -14,7 +14,7 @@
 #define TESS_PRINTF(text, first)
 #endif
 
-/** The allocator to use for an optional one: a copy of *allocator, or malloc and free. */
+/** The allocator to use for an optional one: a copy of *allocator, or malloc and large pages. */
 struct tess_allocator tess_base_allocator(const struct tess_allocator *allocator);
 
 /** `bytes` zeroed bytes (at least one) aligned to 64, or NULL. Free with tess_base_free. */

@@ -82,8 +82,8 @@ static int load_quantizer(struct tess_model *model,
         float *entries;
         err = tess_weights_take(weights, b->quantizer[k].tensor, "", 2, dims, &entries);
         if (!err)
-            err =
-                tess_quantizer_fill(q, k, entries, weights->isa, weights->allocator, weights->why);
+            err = tess_quantizer_fill(q, k, entries, weights->isa, model->encoder.runs,
+                                      weights->allocator, weights->why);
         tess_base_free(weights->allocator, entries);
     }
     return err;

@@ -46,6 +46,45 @@ static void plan_windows(struct tess_layer *layer)
 
 /* ---- convolution and linear layer ------------------------------------------------------------ */
 
+/* One channel would fill one column of a panel. So TESS_PANEL steps are made the columns: one window
+ * that holds all of theirs, zeros where a step does not look. They leave every sum as it is. */
+static int unrolls(const struct tess_layer *layer)
+{
+    const struct tess_row *row = &layer->row;
+    return layer->channels == 1 && row->kernel > 1 && row->stride == 1 && row->dilation == 1;
+}
+
+static int unroll(struct tess_layer *layer,
+                  const float *weight,
+                  const float *bias,
+                  const struct tess_weights *weights)
+{
+    const size_t n = (size_t)(layer->row.kernel * layer->in_channels);
+    const size_t width = (size_t)(TESS_PANEL - 1) * (size_t)layer->in_channels + n;
+    float *wide = tess_base_alloc(weights->allocator, TESS_PANEL * (width + 1) * sizeof *wide);
+    if (!wide) return TESS_E_NOMEM;
+    float *biases = wide + TESS_PANEL * width;
+    for (size_t i = 0; i < TESS_PANEL; i++) {
+        memcpy(wide + i * (width + (size_t)layer->in_channels), weight, n * sizeof *weight);
+        biases[i] = bias ? bias[0] : 0.0f;
+    }
+    int err = tess_matrix_create(&layer->unrolled, wide, biases, TESS_PANEL, (int)width,
+                                 weights->isa, weights->allocator);
+    tess_base_free(weights->allocator, wide);
+    return err;
+}
+
+/* Steps whose windows are brought together at a time. */
+static int gathered(const struct tess_layer *layer)
+{
+    return unrolls(layer) ? TESS_GATHERED_ROWS * TESS_PANEL : TESS_GATHERED_ROWS;
+}
+
+static size_t product_scratch(const struct tess_layer *layer)
+{
+    return tess_gemm_scratch(unrolls(layer) ? &layer->unrolled : &layer->matrix);
+}
+
 static int plan_conv(struct tess_layer *layer, struct tess_why *why)
 {
     int err = tess_plan_apart(layer, why);
@@ -55,7 +94,7 @@ static int plan_conv(struct tess_layer *layer, struct tess_why *why)
     layer->channels = layer->row.channels;
     if (layer->history)
         layer->n_scratch =
-            (size_t)(TESS_GATHERED_ROWS * layer->row.stride + tess_source_reach(&layer->row)) *
+            (size_t)(gathered(layer) * layer->row.stride + tess_source_reach(&layer->row)) *
             (size_t)layer->in_channels;
     return 0;
 }
@@ -69,11 +108,11 @@ static int load_conv(struct tess_layer *layer, struct tess_weights *weights)
                                 k == 1 ? linear : convolution, &weight);
     if (!err && !layer->row.plain)
         err = tess_weights_take(weights, layer->row.tensor, ".bias", 1, &out, &bias);
-    if (!err) {
+    if (!err)
         err = tess_matrix_create(&layer->matrix, weight, bias, out, k * in, weights->isa,
                                  weights->allocator);
-        layer->n_scratch += tess_gemm_scratch(&layer->matrix);
-    }
+    if (!err && unrolls(layer)) err = unroll(layer, weight, bias, weights);
+    layer->n_scratch += product_scratch(layer);
     tess_base_free(weights->allocator, weight);
     tess_base_free(weights->allocator, bias);
     return err;
@@ -91,9 +130,10 @@ static void conv_part(const struct tess_layer *layer,
     const struct tess_source source = tess_source_of(layer, batch, b);
     const int64_t done = complete_steps(row, source.before, 0);
     float *out = tess_output(layer, batch, b).rows;
-    float *room = scratch + tess_gemm_scratch(&layer->matrix);
-    for (int t = from; t < to; t += TESS_GATHERED_ROWS) {
-        int n = to - t < TESS_GATHERED_ROWS ? to - t : TESS_GATHERED_ROWS;
+    float *room = scratch + product_scratch(layer);
+    const int most = gathered(layer);
+    for (int t = from, n; t < to; t += n) {
+        n = to - t < most ? to - t : most;
         int64_t first = (done + t) * row->stride - tess_source_left(row);
         int64_t stop = first + (n - 1) * row->stride + tess_source_reach(row);
         struct tess_windows windows = {.x = tess_source_rows(&source, first, stop, room),
@@ -102,6 +142,15 @@ static void conv_part(const struct tess_layer *layer,
                                        .taps = row->kernel,
                                        .width = layer->in_channels,
                                        .n_rows = n};
+        if (unrolls(layer) && n >= TESS_PANEL) {
+            n -= n % TESS_PANEL;
+            windows.row_stride *= TESS_PANEL;
+            windows.taps = 1;
+            windows.width = layer->unrolled.k;
+            windows.n_rows = n / TESS_PANEL;
+            tess_gemm(&layer->unrolled, &windows, out + t, TESS_PANEL, scratch);
+            continue;
+        }
         if (row->dilation == 1) { /* a window is one run */
             windows.taps = 1;
             windows.width *= row->kernel;

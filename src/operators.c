@@ -37,6 +37,7 @@ void tess_layer_release(struct tess_layer *layer, const struct tess_allocator *a
 {
     tess_matrix_destroy(&layer->matrix, allocator);
     tess_matrix_destroy(&layer->recurrent, allocator);
+    tess_matrix_destroy(&layer->unrolled, allocator);
     tess_base_free(allocator, layer->weight);
     tess_base_free(allocator, layer->bias);
     tess_stft_destroy(layer->stft);

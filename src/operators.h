@@ -22,7 +22,9 @@ struct tess_layer {
     size_t state, n_state; /* this layer's part of a stream's floats */
     size_t n_scratch;      /* floats of a thread */
     const struct tess_ops *ops;
-    struct tess_matrix matrix, recurrent;
+    struct tess_matrix matrix;
+    struct tess_matrix recurrent; /* LSTM */
+    struct tess_matrix unrolled;  /* CONV to one channel: TESS_PANEL steps at once */
     float *weight, *bias;
     struct tess_stft *stft;
 };

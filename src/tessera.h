@@ -90,7 +90,8 @@ struct tess_tag {
 
 /** Where the library takes its memory. `alloc` returns `bytes` bytes aligned for any type, or
  *  NULL; `release` takes what alloc gave, or NULL. Both may be called from several threads. A
- *  NULL `struct tess_allocator *` means malloc and free; a given one is copied. */
+ *  NULL `struct tess_allocator *` means malloc and free, and pages of their own for blocks of 2 MiB and
+ *  more; a given one is copied. */
 struct tess_allocator {
     void *(*alloc)(void *ctx, size_t bytes);
     void (*release)(void *ctx, void *ptr);

@@ -69,7 +69,7 @@ static void check_search(enum tess_isa isa, int n_entries, int dim, int n, int e
         codes[i] = 0xFFFF;
 
     struct tess_codebook book;
-    assert_int_equal(tess_codebook_create(&book, entries, n_entries, dim, isa, &memory), 0);
+    assert_int_equal(tess_codebook_create(&book, entries, n_entries, dim, isa, 1, &memory), 0);
     tess_codebook_nearest(&book, z, stride, n, codes, columns);
     for (int t = 0; t < n; t++) {
         int code = codes[t * columns];
@@ -100,7 +100,7 @@ static void check_codes(
         enum tess_isa isa = (enum tess_isa)tess_base_isa(tess_kernel_name(i));
         struct tess_codebook book;
         uint16_t code = 0xFFFF;
-        assert_int_equal(tess_codebook_create(&book, entries, n_entries, dim, isa, &memory), 0);
+        assert_int_equal(tess_codebook_create(&book, entries, n_entries, dim, isa, 1, &memory), 0);
         for (int t = 0; t < n; t++) {
             tess_codebook_nearest(&book, z + t * dim, dim, 1, &code, 1);
             assert_int_equal(code, expected[t]);
@@ -189,13 +189,14 @@ static void test_refusals(void **state)
                           none = {no_memory, release_nothing, NULL};
     struct tess_codebook book;
     float entry = 1;
-    assert_int_equal(tess_codebook_create(&book, &entry, 0, 1, TESS_SCALAR, &memory),
+    assert_int_equal(tess_codebook_create(&book, &entry, 0, 1, TESS_SCALAR, 1, &memory),
                      TESS_E_ARGUMENT);
-    assert_int_equal(tess_codebook_create(&book, &entry, 65537, 1, TESS_SCALAR, &memory),
+    assert_int_equal(tess_codebook_create(&book, &entry, 65537, 1, TESS_SCALAR, 1, &memory),
                      TESS_E_ARGUMENT);
-    assert_int_equal(tess_codebook_create(&book, &entry, 1, 0, TESS_SCALAR, &memory),
+    assert_int_equal(tess_codebook_create(&book, &entry, 1, 0, TESS_SCALAR, 1, &memory),
                      TESS_E_ARGUMENT);
-    assert_int_equal(tess_codebook_create(&book, &entry, 1, 1, TESS_SCALAR, &none), TESS_E_NOMEM);
+    assert_int_equal(tess_codebook_create(&book, &entry, 1, 1, TESS_SCALAR, 1, &none),
+                     TESS_E_NOMEM);
     tess_codebook_destroy(&book, &none); /* harmless after a failure */
 }
 

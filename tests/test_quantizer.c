@@ -116,7 +116,7 @@ static int create(struct tess_quantizer *q,
 {
     int err = tess_quantizer_create(q, rows, n_rows, D, V, memory, why);
     for (int k = 0; k < n_rows && !err; k++)
-        err = tess_quantizer_fill(q, k, books[k], isa, memory, why);
+        err = tess_quantizer_fill(q, k, books[k], isa, 1, memory, why);
     return err;
 }
 
