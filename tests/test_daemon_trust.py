@@ -220,7 +220,15 @@ class Clients(WithDaemon):
         client.close()
 
     def test_answered_ping(self):
-        client = self.daemon.connect()
+        self.answers_pings(self.daemon)
+
+    def test_rare_ping(self):
+        """Who has not been asked owes no answer, however short the time for one."""
+        with Daemon(build, "--ping-interval", "1600", "--pong-timeout", "1500") as daemon:
+            self.answers_pings(daemon)
+
+    def answers_pings(self, daemon):
+        client = daemon.connect()
         end = time.monotonic() + 3
         client.socket.settimeout(0.2)
         while time.monotonic() < end:
