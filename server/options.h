@@ -39,7 +39,7 @@ enum { SRV_MAX_LIST = 16, SRV_MAX_MODELS = SRV_MAX_LIST };
     X(NUMBER, max_streams, "max-streams", "256", 1, 65536, "N", "streams open at once")            \
     X(NUMBER, max_client_streams, "max-client-streams", "64", 1, 65535, "N",                       \
       "streams open at once on one connection")                                                    \
-    X(NUMBER, max_load, "max-load", "70", 1, 1000000, "PERCENT",                                   \
+    X(NUMBER, max_load, "max-load", "85", 1, 1000000, "PERCENT",                                   \
       "share of the workers' time that live streams may need, as measured")                        \
     X(NUMBER, max_jobs, "max-jobs", "512", 1, 65536, "N",                                          \
       "one-shot jobs at once, those that wait included")                                           \
