@@ -360,7 +360,7 @@ static void test_no_descriptor(void **state)
 static void test_heavy_model(void **state)
 {
     (void)state;
-    enum { N = 8 };
+    enum { N = 4 };
     struct answer a[N] = {0};
     const struct srv_lane measured = {
         .config = {.model = srv_models_find(&server.models, NULL), .direction = SRV_ENCODE},
