@@ -63,7 +63,8 @@ enum { SRV_MAX_LIST = 16, SRV_MAX_MODELS = SRV_MAX_LIST };
       "unsent bytes of all clients at which the largest is dropped")                               \
     X(NUMBER, handshake_ms, "handshake-timeout", "5000", 100, 3600000, "MS", "time for HELLO")     \
     X(NUMBER, ping_ms, "ping-interval", "10000", 100, 3600000, "MS", "time between two PINGs")     \
-    X(NUMBER, pong_ms, "pong-timeout", "20000", 100, 3600000, "MS", "time for the PONG")           \
+    X(NUMBER, pong_ms, "pong-timeout", "20000", 100, 3600000, "MS",                                \
+      "time without a PONG at which a client is dropped")                                          \
     X(NUMBER, idle_ms, "idle-timeout", "120000", 0, 86400000, "MS",                                \
       "time a client may stay without a stream; 0 = for ever")                                     \
     X(NUMBER, drain_ms, "drain-timeout", "30000", 0, 3600000, "MS",                                \

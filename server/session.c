@@ -242,6 +242,7 @@ static void ping(struct srv_session *s)
 static void tick(struct srv_session *s)
 {
     const struct srv_options *o = &s->server->options;
+    if (s->paused) s->answered = now_ns();      /* a PONG may lie unread behind its input */
     const bool waits = s->pinged > s->answered; /* for a PONG */
     if (s->first && older(s->first->queued, o->slow_ms)) {
         srv_session_break(s, SRV_DROP_SLOW, "does not read (--slow-timeout)");
@@ -250,7 +251,7 @@ static void tick(struct srv_session *s)
     } else if (s->state == SRV_GREETING) {
         if (older(s->since, o->handshake_ms))
             srv_session_fail(s, SRV_DROP_IDLE, TESS_WIRE_TIMEOUT, "no HELLO (--handshake-timeout)");
-    } else if (waits && older(s->pinged, o->pong_ms)) {
+    } else if (waits && older(s->answered, o->pong_ms) && older(s->pinged, o->pong_ms / 2)) {
         srv_session_break(s, SRV_DROP_SLOW, "PING unanswered (--pong-timeout)");
     } else if (!s->channels && s->server->draining) {
         srv_session_fail(s, SRV_NO_DROP, TESS_WIRE_OVERLOADED, "draining: connect again");

@@ -6,7 +6,6 @@ Usage: test_daemon_ends.py BUILD [...]
 
 import http.client
 import os
-import pathlib
 import socket
 import stat
 import subprocess
@@ -99,11 +98,11 @@ class Drain(unittest.TestCase):
 
     def test_signals_to_the_end(self):
         """No signal comes so late that the daemon dies of it, whichever of its threads gets it."""
-        speech = pathlib.Path(__file__).with_name("data").joinpath("speech.flac").read_bytes()
         for _ in range(3):
             with Daemon(build) as daemon:
                 asked = http.client.HTTPConnection("127.0.0.1", daemon.http_port, timeout=60)
-                asked.request("POST", "/v1/encode", speech)  # starts threads that read and parse
+                # Starts the threads that read and parse.
+                asked.request("POST", "/v1/encode?raw=s16le&rate=24000&channels=1", PCM_BYTES)
                 self.assertEqual(asked.getresponse().status, 200)
                 asked.close()
                 while daemon.process.poll() is None:
