@@ -23,8 +23,8 @@ int tess_codebook_create(struct tess_codebook *book,
                          const struct tess_allocator *allocator);
 void tess_codebook_destroy(struct tess_codebook *book, const struct tess_allocator *allocator);
 
-/** Index of the entry nearest to each z in a book that is searched (squared Euclidean distance): the one with the smallest
- *  half_sq[e] - z.e, where the product is acc = half_sq[e]; for d = 0..D-1: acc = fma(-z[d], e[d],
+/** Index of the entry nearest to each z (squared Euclidean distance) in a book that is searched: the
+ *  one with the smallest half_sq[e] - z.e, where the product is acc = half_sq[e]; for d = 0..D-1: acc = fma(-z[d], e[d],
  *  acc). Ties take the lowest index. z [n][stride], codes [n][code_stride].
  *  The same bits on every CPU. Cannot fail, allocates nothing, any thread.
  *  Source: SoundStream, arXiv:2107.03312, algorithm 1. */

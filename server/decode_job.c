@@ -3,7 +3,6 @@
  * that `tessera decode` writes. */
 #include "formats/codes_in.h"
 #include "formats/wav.h"
-#include "server/ask.h"
 #include "server/job_kind.h"
 #include "server/pcm.h"
 #include "server/server.h"
@@ -30,12 +29,13 @@ struct decode_job {
 
 /* ---- the request ---- */
 
-static int ask_one(struct decode_job *d, const struct srv_ask *ask, struct tess_why *why)
+static int ask_one(struct srv_job *job, const struct srv_ask *ask, struct tess_why *why)
 {
-    struct srv_lane_config *c = &d->job.config;
+    struct decode_job *d = (struct decode_job *)job;
+    struct srv_lane_config *c = &job->config;
     int64_t n;
     bool good;
-    if (strcmp(ask->name, "model") == 0) return srv_job_find_model(&d->job, ask->value, why);
+    if (strcmp(ask->name, "model") == 0) return srv_job_find_model(job, ask->value, why);
     if (strcmp(ask->name, "rate") == 0) {
         d->to_source = strcmp(ask->value, "source") == 0;
         good = d->to_source || srv_ask_int(ask, SRV_MIN_RATE, SRV_MAX_RATE, &n);
@@ -50,13 +50,7 @@ static int ask_one(struct decode_job *d, const struct srv_ask *ask, struct tess_
 
 static int ask_all(struct srv_job *job, const struct srv_job_request *request, struct tess_why *why)
 {
-    struct decode_job *d = (struct decode_job *)job;
-    const char *at = request->query ? request->query : "";
-    struct srv_ask ask;
-    int more, status = 0;
-    while (!status && (more = srv_ask_next(&at, &ask)) != 0)
-        status = more < 0 ? fmt_fail(why, 400, "a query that is broken or too long")
-                          : ask_one(d, &ask, why);
+    int status = srv_job_read_query(job, request->query, ask_one, why);
     if (!status && srv_ask_accept(request->accept, types, sizeof types / sizeof types[0]) < 0)
         status = fmt_fail(why, 406, "Accept: %s", types[0]);
     return status;

@@ -4,7 +4,6 @@
 #include "formats/codes_json.h"
 #include "formats/npy.h"
 #include "formats/tess.h"
-#include "server/ask.h"
 #include "server/job_kind.h"
 #include "server/pcm.h"
 #include "server/server.h"
@@ -43,12 +42,13 @@ struct encode_job {
 
 /* ---- the request ---- */
 
-static int ask_one(struct encode_job *e, const struct srv_ask *ask, struct tess_why *why)
+static int ask_one(struct srv_job *job, const struct srv_ask *ask, struct tess_why *why)
 {
-    struct srv_lane_config *c = &e->job.config;
+    struct encode_job *e = (struct encode_job *)job;
+    struct srv_lane_config *c = &job->config;
     int64_t n;
     bool good = true;
-    if (strcmp(ask->name, "model") == 0) return srv_job_find_model(&e->job, ask->value, why);
+    if (strcmp(ask->name, "model") == 0) return srv_job_find_model(job, ask->value, why);
     if (strcmp(ask->name, "codebooks") == 0) {
         good = srv_ask_int(ask, 1, INT32_MAX, &n);
         c->codebooks = (int)n;
@@ -76,13 +76,8 @@ static int ask_all(struct srv_job *job, const struct srv_job_request *request, s
 {
     struct encode_job *e = (struct encode_job *)job;
     struct srv_lane_config *c = &job->config;
-    const char *at = request->query ? request->query : "";
-    struct srv_ask ask;
-    int more, status = 0;
-    job->config.model = srv_models_find(&job->server->models, NULL);
-    while (!status && (more = srv_ask_next(&at, &ask)) != 0)
-        status = more < 0 ? fmt_fail(why, 400, "a query that is broken or too long")
-                          : ask_one(e, &ask, why);
+    c->model = srv_models_find(&job->server->models, NULL);
+    int status = srv_job_read_query(job, request->query, ask_one, why);
     if (status) return status;
     int answer = srv_ask_accept(request->accept, types, N_ANSWERS);
     if (answer < 0) return fmt_fail(why, 406, "Accept: %s, %s or %s", types[0], types[1], types[2]);

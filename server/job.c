@@ -17,6 +17,20 @@ enum {
     MIN_BLOCK = 65536,
 };
 
+int srv_job_read_query(struct srv_job *job,
+                       const char *query,
+                       srv_job_ask *one,
+                       struct tess_why *why)
+{
+    struct srv_ask ask;
+    int more, status = 0;
+    if (!query) return 0;
+    while (!status && (more = srv_ask_next(&query, &ask)) != 0)
+        status = more < 0 ? fmt_fail(why, 400, "a query that is broken or too long")
+                          : one(job, &ask, why);
+    return status;
+}
+
 int srv_job_find_model(struct srv_job *job, const char *name, struct tess_why *why)
 {
     job->config.model = srv_models_find(&job->server->models, name);

@@ -3,6 +3,7 @@
 #define SRV_JOB_KIND_H
 
 #include "formats/why.h"
+#include "server/ask.h"
 #include "server/job.h"
 #include "server/stream.h"
 
@@ -47,6 +48,13 @@ struct srv_job {
     uint8_t *block; /* [capacity], whole units of the stream's input */
     size_t n_block, capacity;
 };
+
+/** Reads a query (NULL: none), each name and value by `one`. Returns 0 or a status. */
+typedef int srv_job_ask(struct srv_job *job, const struct srv_ask *ask, struct tess_why *why);
+int srv_job_read_query(struct srv_job *job,
+                       const char *query,
+                       srv_job_ask *one,
+                       struct tess_why *why);
 
 /** Takes the model called so. Returns 0 or a status. */
 int srv_job_find_model(struct srv_job *job, const char *name, struct tess_why *why);
