@@ -12,6 +12,7 @@ struct tess_blueprint {
     int n_codebooks, codebooks_default, n_entries;
     uint64_t codebooks_legal; /* as in struct tess_model_info */
     char arithmetic[16];
+    int int8; /* which may be "int8": linear layers in 8 bits (gemm8.h) where the file has them */
     int pad_last;      /* a last partial hop is filled with zeros; else the rows see its samples */
     int drops_partial; /* and give no frame for it */
     int min_samples;   /* whole hops: a shorter clip is filled with zeros up to these */

@@ -125,6 +125,7 @@ describe(const struct tess_config *config, struct tess_blueprint *b, struct tess
     b->sample_rate = w.sample_rate;
     b->channels = 1;
     b->pad_last = 1;
+    b->int8 = 1;
     b->hop = w.hop;
     b->latent_width = w.groups * w.group_width;
     b->n_entries = w.entries;

@@ -1,6 +1,8 @@
 /* Weights in, panels out, and the choice of the kernel that reads them (gemm_kernel.c). */
 #include "src/gemm.h"
 
+#include "src/gemm8.h"
+
 #include <string.h>
 
 typedef void
@@ -74,11 +76,14 @@ void tess_matrix_destroy(struct tess_matrix *matrix, const struct tess_allocator
 {
     tess_base_free(allocator, matrix->panels);
     tess_base_free(allocator, matrix->bias);
+    tess_base_free(allocator, matrix->scale);
+    tess_base_free(allocator, matrix->offset);
     *matrix = (struct tess_matrix){0};
 }
 
 size_t tess_gemm_scratch(const struct tess_matrix *matrix)
 {
+    if (matrix->scale) return tess_int8_depth(matrix->k) * TESS_INT8_SCRATCH / sizeof(float);
     return (size_t)matrix->k * TESS_PANEL * 2;
 }
 
@@ -88,6 +93,10 @@ void tess_gemm(const struct tess_matrix *matrix,
                size_t y_stride,
                float *scratch)
 {
+    if (matrix->scale) {
+        tess_gemm_int8(matrix, rows, y, y_stride, scratch);
+        return;
+    }
     enum tess_isa isa = matrix->isa;
     /* A single row is bound by widening its weights, which 256-bit vectors do faster. */
     if (isa == TESS_AVX512 && matrix->half && rows->n_rows == 1) isa = TESS_AVX2;

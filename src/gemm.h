@@ -16,8 +16,10 @@
 struct tess_matrix {
     int n, k; /* outputs, inputs */
     int half; /* the panels hold halves, as the model file does: the kernel widens them, exactly */
-    void *panels; /* [ceil(n / 16)][k][16] float or uint16_t, zeros where n ends */
+    void *panels; /* [ceil(n / 16)][k][16] float or uint16_t, zeros where n ends; int8_t: gemm8.h */
     float *bias;  /* [n rounded up to 16]; zeros for a layer without */
+    float *scale; /* [n rounded up to 16] what 1 in 8 bits stands for; NULL: not in 8 bits */
+    int32_t *offset; /* [n rounded up to 16] where the kernel's sums start; NULL likewise */
     enum tess_isa isa;
 };
 

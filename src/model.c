@@ -62,7 +62,8 @@ static int describe(const struct tess_safetensors *file,
     err = family->describe(&config, blueprint, why);
     if (!err) err = tess_config_finish(&config, why);
     tess_config_close(&config);
-    if (!err && strcmp(blueprint->arithmetic, "fp32"))
+    const int int8 = !strcmp(blueprint->arithmetic, "int8");
+    if (!err && !(int8 && blueprint->int8) && strcmp(blueprint->arithmetic, "fp32"))
         err = tess_base_fail(why, TESS_E_MODEL,
                              "config: the arithmetic '%s' is not one of this version's",
                              blueprint->arithmetic);
@@ -180,6 +181,7 @@ static int load(struct tess_model *model, struct tess_weights *weights, enum tes
     struct tess_blueprint *b = tess_base_alloc(weights->allocator, sizeof *b);
     if (!b) return TESS_E_NOMEM;
     err = describe(weights->file, family, b, weights->why);
+    weights->int8 = !strcmp(b->arithmetic, "int8");
     model->latent_width = b->latent_width;
     model->pad_last = b->pad_last;
     if (!err) err = load_networks(model, b, use, weights);

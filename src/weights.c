@@ -2,6 +2,7 @@
 #include "src/weights.h"
 
 #include <stdio.h>
+#include <string.h>
 
 static void shape_text(char *text, size_t size, int rank, const int *dims)
 {
@@ -10,17 +11,17 @@ static void shape_text(char *text, size_t size, int rank, const int *dims)
         at += (size_t)snprintf(text + at, size - at, "[%d]", dims[i]);
 }
 
-int tess_weights_take(struct tess_weights *weights,
-                      const char *name,
-                      const char *suffix,
-                      int rank,
-                      const int *dims,
-                      float **out)
+/* The tensor, checked and marked as used. */
+static int take(struct tess_weights *weights,
+                const char *name,
+                const char *suffix,
+                int rank,
+                const int *dims,
+                struct tess_tensor **out)
 {
     char full[128], want[64] = "", have[64] = "";
     snprintf(full, sizeof full, "%s%s", name, suffix);
-    *out = NULL;
-    struct tess_tensor *tensor = tess_safetensors_find(weights->file, full);
+    struct tess_tensor *tensor = *out = tess_safetensors_find(weights->file, full);
     if (!tensor) return tess_base_fail(weights->why, TESS_E_MODEL, "tensor '%s' is missing", full);
     if (tensor->used)
         return tess_base_fail(weights->why, TESS_E_MODEL, "tensor '%s' is wanted twice", full);
@@ -34,16 +35,61 @@ int tess_weights_take(struct tess_weights *weights,
                               "tensor '%s' has the shape %s instead of %s", full, have, want);
     }
     tensor->used = 1;
+    weights->n_parameters += tensor->n_elements;
+    return 0;
+}
+
+int tess_weights_take(struct tess_weights *weights,
+                      const char *name,
+                      const char *suffix,
+                      int rank,
+                      const int *dims,
+                      float **out)
+{
+    struct tess_tensor *tensor;
+    *out = NULL;
+    int err = take(weights, name, suffix, rank, dims, &tensor);
+    if (err) return err;
     float *values = tess_base_alloc(weights->allocator, tensor->n_elements * sizeof *values);
     if (!values) return TESS_E_NOMEM;
-    int err = tess_safetensors_widen(tensor, values, weights->why);
+    err = tess_safetensors_widen(tensor, values, weights->why);
     tess_safetensors_forget(weights->file, tensor);
     if (err) {
         tess_base_free(weights->allocator, values);
         return err;
     }
-    weights->n_parameters += tensor->n_elements;
     *out = values;
+    return 0;
+}
+
+int tess_weights_are_int8(const struct tess_weights *weights, const char *name, const char *suffix)
+{
+    char full[128];
+    snprintf(full, sizeof full, "%s%s", name, suffix);
+    const struct tess_tensor *tensor = tess_safetensors_find(weights->file, full);
+    return tensor && tensor->dtype == TESS_I8;
+}
+
+int tess_weights_take_int8(struct tess_weights *weights,
+                           const char *name,
+                           const char *suffix,
+                           int rank,
+                           const int *dims,
+                           int8_t **out)
+{
+    struct tess_tensor *tensor;
+    *out = NULL;
+    int err = take(weights, name, suffix, rank, dims, &tensor);
+    if (err) return err;
+    if (tensor->dtype != TESS_I8 || !weights->int8)
+        return tess_base_fail(
+            weights->why, TESS_E_MODEL,
+            "tensor '%s%s' holds 8-bit integers, or is to, and the arithmetic does not", name,
+            suffix);
+    *out = tess_base_alloc(weights->allocator, tensor->n_bytes);
+    if (!*out) return TESS_E_NOMEM;
+    memcpy(*out, tensor->data, tensor->n_bytes);
+    tess_safetensors_forget(weights->file, tensor);
     return 0;
 }
 

@@ -8,6 +8,7 @@ struct tess_weights {
     struct tess_safetensors *file;
     const struct tess_allocator *allocator;
     enum tess_isa isa;
+    int int8; /* the file's arithmetic allows layers in 8 bits */
     struct tess_why *why;
     uint64_t n_parameters; /* elements taken so far */
 };
@@ -21,6 +22,17 @@ int tess_weights_take(struct tess_weights *weights,
                       int rank,
                       const int *dims,
                       float **out);
+
+/** Whether the tensor `name` followed by `suffix` holds 8-bit integers. */
+int tess_weights_are_int8(const struct tess_weights *weights, const char *name, const char *suffix);
+
+/** As tess_weights_take, of an I8 tensor. Errors: MODEL also for any other type. */
+int tess_weights_take_int8(struct tess_weights *weights,
+                           const char *name,
+                           const char *suffix,
+                           int rank,
+                           const int *dims,
+                           int8_t **out);
 
 /** 0 if every tensor of the file has been taken, else MODEL naming one that was not. */
 int tess_weights_finish(const struct tess_weights *weights);
