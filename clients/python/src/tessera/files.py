@@ -1,0 +1,24 @@
+"""Files that are there whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from typing import BinaryIO, Iterator, Union
+
+
+@contextlib.contextmanager
+def replacing(path: Union[str, "os.PathLike[str]"]) -> Iterator[BinaryIO]:
+    """A binary file beside `path` that takes its place, safe on the disk, when the block ends well;
+    else it goes and `path` is as it was."""
+    temporary = f"{os.fspath(path)}.{os.getpid()}.tmp"
+    try:
+        with open(temporary, "xb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary)
+        raise
