@@ -8,7 +8,7 @@
 #include <limits.h>
 #include <stdbool.h>
 
-#define CLI_DEFAULT_MODEL "tessera-24k-speech"
+#define CLI_DEFAULT_MODEL "tessera-24k-speech-int8"
 #define CLI_MODEL_SUFFIX  ".safetensors"
 
 enum { CLI_MAX_FOLDERS = 2 };

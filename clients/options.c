@@ -10,7 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ALL = CLI_ENCODE | CLI_DECODE | CLI_INFO | CLI_BENCH | CLI_VERIFY | CLI_MODELS };
+enum {
+    ALL = CLI_ENCODE | CLI_DECODE | CLI_INFO | CLI_BENCH | CLI_VERIFY | CLI_MODELS | CLI_QUANTIZE
+};
 enum { WORK = CLI_ENCODE | CLI_DECODE | CLI_BENCH };
 enum { CODE = CLI_ENCODE | CLI_DECODE };
 
@@ -60,7 +62,15 @@ static const struct row rows[] = {
     WHOLE("runs", 0, CLI_BENCH, runs, "N", "runs to take the median of [5]", 1, 1000),
     TEXT("kernel", 0, WORK, kernel, "NAME", "scalar, avx2, avx512 or neon"),
     WHOLE("threads", 't', WORK, threads, "N", "threads to work with [1]", 1, 64),
-    FLAG("force", 'f', CODE, force, "overwrite files"),
+    REAL("max-error",
+         0,
+         CLI_QUANTIZE,
+         max_error,
+         "PERCENT",
+         "layers above it stay as they are [10]",
+         1e-6,
+         100),
+    FLAG("force", 'f', CODE | CLI_QUANTIZE, force, "overwrite files"),
     FLAG("json", 0, ALL, json, "results as JSON"),
     FLAG("quiet", 'q', ALL, quiet, "only errors"),
     FLAG("verbose", 'v', ALL, verbose, "say what is used"),

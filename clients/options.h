@@ -13,6 +13,7 @@ enum cli_verb_bit {
     CLI_BENCH = 8,
     CLI_VERIFY = 16,
     CLI_MODELS = 32,
+    CLI_QUANTIZE = 1024,
 };
 
 struct cli_options {
@@ -29,6 +30,7 @@ struct cli_options {
     int raw_rate, raw_channels, raw_bits;
     char *rate; /* "source" or Hz */
     double seconds;
+    double max_error; /* percent */
     int runs;
     char **args; /* [n_args], then NULL */
     int n_args;

@@ -13,7 +13,7 @@ enum { SRV_MAX_LIST = 16, SRV_MAX_MODELS = SRV_MAX_LIST };
 /* kind, field, name, default, least, most, what the value is, help. The flag is --name, the variable
  * TESSERA_NAME in capitals with underscores, the file's key name. A LIST may be given again, "" is none of it. */
 #define SRV_OPTIONS(X)                                                                             \
-    X(LIST, models, "model", "tessera-24k-speech", 0, SRV_MAX_MODELS, "NAME=FILE",                 \
+    X(LIST, models, "model", "tessera-24k-speech-int8", 0, SRV_MAX_MODELS, "NAME=FILE",            \
       "a model to serve, again for more; a FILE alone, or a name that was installed")              \
     X(TEXT, host, "host", "127.0.0.1", 0, 0, "ADDRESS", "address to listen on")                    \
     X(NUMBER, port, "port", "7207", 0, 65535, "N",                                                 \

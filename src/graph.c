@@ -210,6 +210,8 @@ static void run_layers(void *ctx, struct tess_team *team, int thread, int n_thre
                 kind->stream(layer, batch, b, scratch);
             tess_team_meet(team);
         }
+        if (run->graph->watch && thread == 0)
+            run->graph->watch(run->graph->watch_ctx, layer, batch);
         if (clocked) {
             double after = now();
             run->seconds[kind->outer ? 0 : 1] += after - before;

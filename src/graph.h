@@ -16,7 +16,10 @@ struct tess_graph {
     size_t n_state;   /* floats of a stream */
     size_t n_scratch; /* floats of a thread */
     double flops;     /* of the matrix products, a frame */
-    int runs;         /* else it is a plan alone: nothing runs through it */
+    /* Called after each layer, its input untouched; NULL but while a model is measured (quantize.c). */
+    void (*watch)(void *ctx, const struct tess_layer *layer, const struct tess_batch *batch);
+    void *watch_ctx;
+    int runs; /* else it is a plan alone: nothing runs through it */
     struct tess_allocator allocator;
 };
 

@@ -183,6 +183,7 @@ static int load(struct tess_model *model, struct tess_weights *weights, enum tes
     err = describe(weights->file, family, b, weights->why);
     weights->int8 = !strcmp(b->arithmetic, "int8");
     model->latent_width = b->latent_width;
+    model->int8 = b->int8;
     model->pad_last = b->pad_last;
     if (!err) err = load_networks(model, b, use, weights);
     if (!err) err = load_quantizer(model, b, weights);

@@ -8,6 +8,7 @@
 struct tess_model {
     struct tess_model_info info;
     int latent_width;
+    int int8;     /* its family has layers in 8 bits */
     int pad_last; /* a last partial hop is filled with zeros before the encoder sees it */
     struct tess_graph encoder, decoder;
     struct tess_quantizer quantizer;

@@ -132,7 +132,7 @@ struct tess_model_info {
     char name[64];
     char family[32];
     char licence[64];
-    char arithmetic[16];      /**< "fp32" */
+    char arithmetic[16];      /**< "fp32", or "int8": linear layers in 8 bits */
     char kernel[16];          /**< the kernels in use, a tess_kernel_name */
     unsigned char sha256[32]; /**< of the file; its first 8 bytes are the fingerprint in .tess */
     int sample_rate;          /**< Hz */
@@ -535,6 +535,35 @@ TESS_API int tess_reader_seek(struct tess_reader *reader, int64_t frame, struct 
 TESS_API int64_t tess_reader_samples(const struct tess_reader *reader);
 TESS_API int64_t tess_reader_frames(const struct tess_reader *reader);
 TESS_API void tess_reader_destroy(struct tess_reader *reader);
+
+/* ---- models in 8 bits: docs/model.md ------------------------------------------------------ */
+
+/** What tess_quantize says of one linear layer. */
+struct tess_quantized_layer {
+    const char *name; /**< its tensors'; lives during the call */
+    double error; /**< root mean square of what 8 bits change in its output, by the output's own */
+    int int8;     /**< 0: above max_error, so it stays as it was */
+};
+
+/** What tess_quantize measures with. */
+struct tess_quantize_options {
+    size_t size;      /**< set by the caller: sizeof(struct tess_quantize_options) */
+    const float *pcm; /**< [n_samples][channels] of speech at the model's rate; borrowed */
+    size_t n_samples; /**< a frame at least; a minute is plenty */
+    double max_error; /**< layers above it stay as they are; 0: 0.1 */
+    void (*report)(void *ctx, const struct tess_quantized_layer *layer); /**< or NULL */
+    void *ctx;
+};
+
+/** Writes the model file `path` again, its linear layers in 8 bits, through out->write: another model,
+ *  with its own name and fingerprint, whose codes differ from the first one's. Its arithmetic is the
+ *  file's, so it gives the same bits on every CPU. Every layer is reported, in the data's order, before
+ *  the file is written. Errors: those of tess_model_open; UNSUPPORTED (its family has no layers in 8
+ *  bits, or they are already), ARGUMENT, NONFINITE, IO. Any thread. */
+TESS_API int tess_quantize(const char *path,
+                           const struct tess_io *out,
+                           const struct tess_quantize_options *options,
+                           struct tess_why *why);
 
 #ifdef __cplusplus
 }

@@ -82,10 +82,9 @@ int tess_weights_take_int8(struct tess_weights *weights,
     int err = take(weights, name, suffix, rank, dims, &tensor);
     if (err) return err;
     if (tensor->dtype != TESS_I8 || !weights->int8)
-        return tess_base_fail(
-            weights->why, TESS_E_MODEL,
-            "tensor '%s%s' holds 8-bit integers, or is to, and the arithmetic does not", name,
-            suffix);
+        return tess_base_fail(weights->why, TESS_E_MODEL,
+                              "tensor '%s%s' holds 8-bit integers, which the arithmetic has not",
+                              name, suffix);
     *out = tess_base_alloc(weights->allocator, tensor->n_bytes);
     if (!*out) return TESS_E_NOMEM;
     memcpy(*out, tensor->data, tensor->n_bytes);

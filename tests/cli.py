@@ -16,7 +16,7 @@ import wave
 BIN = pathlib.Path(sys.argv.pop(1) if len(sys.argv) > 1 else "build/bin").resolve()
 SOURCE = pathlib.Path(__file__).resolve().parent.parent
 SPEECH = SOURCE / "tests/data/speech.flac"
-MODEL = SOURCE / "weights/tessera-24k-speech.safetensors"
+MODEL = SOURCE / "weights/tessera-24k-speech-int8.safetensors"
 HOP, RATE = 320, 24000
 OK, FAILED, USAGE, BAD_MODEL, IO, INTERRUPTED = 0, 1, 2, 3, 4, 130
 

@@ -11,7 +11,8 @@
 
 struct codec codec_open(const char *kernel, int threads, int max_streams)
 {
-    return codec_open_model(TEST_MODEL, kernel, threads, max_streams);
+    const char *path = getenv("TESSERA_TEST_MODEL");
+    return codec_open_model(path ? path : TEST_MODEL, kernel, threads, max_streams);
 }
 
 struct codec codec_open_model(const char *path, const char *kernel, int threads, int max_streams)

@@ -13,7 +13,7 @@ struct codec {
     struct tess_model_info info;
 };
 
-/* kernel NULL: the fastest. */
+/* TEST_MODEL, or what the environment's TESSERA_TEST_MODEL names. kernel NULL: the fastest. */
 struct codec codec_open(const char *kernel, int threads, int max_streams);
 struct codec codec_open_model(const char *path, const char *kernel, int threads, int max_streams);
 void codec_close(struct codec *codec);

@@ -57,7 +57,7 @@ class Encode(Case):
         self.assertRegex(done.text, r"75 frames, 1\.00 s, [\d.]+ kbit/s, [\d.]+x real time, [\d.]+ MB")
         info = self.info("a.b.tess")
         self.assertEqual((info["n_frames"], info["n_samples"], info["n_codebooks"]), (75, RATE, 4))
-        self.assertEqual((info["complete"], info["model"]), (True, "tessera-24k-speech"))
+        self.assertEqual((info["complete"], info["model"]), (True, "tessera-24k-speech-int8"))
         self.assertEqual(self.run_it("encode", "-q", wav, "b.tess").text, "")
         self.assertIn("kernels", self.run_it("encode", "-v", wav, "c.tess").text)
 
@@ -84,7 +84,7 @@ class Encode(Case):
             (["encode", "--raw", "--raw-rate", RATE, "--raw-chan", 1, "--raw-bits", 16, "-"], raw),
             (["encode", "-t", "2", wav, "-"], b""),
             (["encode", "-m", MODEL, wav, "-"], b""),
-            (["encode", "-m", "tessera-24k-speech", wav, "-"], b""),
+            (["encode", "-m", "tessera-24k-speech-int8", wav, "-"], b""),
             (["encode", "--codebooks", "4", wav, "-"], b""),
             (["encode", "--n-quantizers", "4", wav, "-"], b""),
             (["encode", "-b", "3", wav, "-"], b""),
@@ -143,7 +143,7 @@ class Encode(Case):
             self.run_it("encode", wav, name)
         text = json.loads(self.path("a.json").read_text())
         self.assertEqual({k: text[k] for k in list(text)[:6]},
-                         {"model": "tessera-24k-speech", "sample_rate": RATE, "n_samples": 10000,
+                         {"model": "tessera-24k-speech-int8", "sample_rate": RATE, "n_samples": 10000,
                           "n_frames": 32, "n_codebooks": 4, "layout": "KT"})
         npy = self.path("a.npy").read_bytes()
         self.assertEqual(npy[:8], b"\x93NUMPY\x01\x00")
@@ -172,7 +172,7 @@ class Encode(Case):
         self.assertEqual(self.run_it("decode", "--raw", "-", stdin=out).stdout, b"")
 
     def test_mixes_down(self):
-        frames = tone(RATE // 2, 8)
+        frames = [array.array("f", frame) for frame in tone(RATE // 2, 8)]  # as the file will hold them
         self.path("8.wav").write_bytes(float_wav(frames))
         self.path("1.wav").write_bytes(float_wav([[sum(f) / 8] for f in frames]))
         done = self.run_it("encode", "8.wav")
@@ -333,7 +333,7 @@ class Decode(Case):
             self.assertEqual(self.run_it("decode", "--raw", *model, "-", stdin=data).stdout, expected)
         self.assertEqual(self.run_it("decode", "--raw", "a.json", "-").stdout, expected)
         self.fails(USAGE, "decode", "a.npy", says=["-m"])
-        self.run_it("decode", "a.npy", env={"TESSERA_MODEL": "tessera-24k-speech"})
+        self.run_it("decode", "a.npy", env={"TESSERA_MODEL": "tessera-24k-speech-int8"})
         codes = json.loads(self.path("a.json").read_text())
         codes["layout"], codes["audio_codes"] = "TK", list(map(list, zip(*codes["audio_codes"])))
         self.path("tk.json").write_text(json.dumps(codes))
@@ -366,7 +366,7 @@ class Decode(Case):
             self.path("bad.json").write_text(text)
             self.fails(FAILED, "decode", "-m", MODEL, "bad.json", "x.wav", says=["bad.json"])
         self.path("bad.json").write_text(json.dumps({**good, "model": "other"}))
-        self.fails(BAD_MODEL, "decode", "-m", MODEL, "bad.json", says=["other", "tessera-24k-speech"])
+        self.fails(BAD_MODEL, "decode", "-m", MODEL, "bad.json", says=["other", "tessera-24k-speech-int8"])
 
     def test_bad_npy(self):
         self.run_it("encode", self.wav(n=640), "a.npy")
@@ -414,7 +414,7 @@ class Looking(Case):
     def test_info(self):
         tess = self.coded(n=RATE + 1, rate=RATE)
         text = self.run_it("info", tess).stdout.decode()
-        for what in ("in.tess", "complete     yes", "tessera-24k-speech", "24001", "76 of 4 codes"):
+        for what in ("in.tess", "complete     yes", "tessera-24k-speech-int8", "24001", "76 of 4 codes"):
             self.assertIn(what, text)
         info = json.loads(self.run_it("info", "--json", "-", stdin=tess.read_bytes()).stdout)
         self.assertEqual(info["bytes"], tess.stat().st_size)

@@ -26,7 +26,7 @@ class Models(Case):
         """Another model: the default one under another name, so with another fingerprint."""
         data = MODEL.read_bytes()
         n = int.from_bytes(data[:8], "little")
-        head = data[8:8 + n].replace(b'"tessera-24k-speech"', b'"tessera-24k-singer"')
+        head = data[8:8 + n].replace(b'"tessera-24k-speech-int8"', b'"tessera-24k-singer-int8"')
         self.assertNotEqual(head, data[8:8 + n])
         self.path(name).write_bytes(data[:8] + head + data[8 + n:])
         return self.path(name)
@@ -63,7 +63,7 @@ class Models(Case):
         # The environment only proposes: what the file names is found all the same.
         self.run_it("decode", tess, "x.wav", env={"TESSERA_MODEL": str(other)})
         self.run_it("encode", "in.wav", "o.tess", env={"TESSERA_MODEL": str(other)})
-        self.assertEqual(self.info("o.tess")["model"], "tessera-24k-singer")
+        self.assertEqual(self.info("o.tess")["model"], "tessera-24k-singer-int8")
         self.run_it("decode", "o.tess", "o.wav", env={"TESSERA_MODEL": str(other)})
         self.fails(BAD_MODEL, "decode", "o.tess", says=["tessera-24k-singer"])
         self.fails(FAILED, "verify", "in.tess", "o.tess", says=["models"])

@@ -90,7 +90,7 @@ class Handshake(WithDaemon):
         self.assertFalse(ready["draining"])
         model = ready["models"][0]
         self.assertEqual((model["name"], model["sample_rate"], model["hop"], model["codebooks"],
-                          model["entries"]), ("tessera-24k-speech", RATE, HOP, 4, 1024))
+                          model["entries"]), ("tessera-24k-speech-int8", RATE, HOP, 4, 1024))
         self.assertEqual(len(model["sha256"]), 64)
 
     def test_unix(self):

@@ -85,7 +85,7 @@ class Pages(Base):
         models = self.get("/v1/models").json()
         self.assertEqual(models["object"], "list")
         model, = models["data"]
-        self.assertEqual((model["id"], model["object"]), ("tessera-24k-speech", "model"))
+        self.assertEqual((model["id"], model["object"]), ("tessera-24k-speech-int8", "model"))
         self.assertLess(abs(model["created"] - time.time()), 3600)
         meta = model["meta"]
         self.assertEqual((meta["sample_rate"], meta["hop"], meta["frame_rate"], meta["codebooks"],
@@ -184,7 +184,7 @@ class Jobs(Base):
             self.assertEqual(samples(answer.body), self.pcm)
 
     def test_query(self):
-        self.assertEqual(self.post("/v1/encode?model=tessera-24k-speech&codebooks=2", SOUND).json()["n_codebooks"], 2)
+        self.assertEqual(self.post("/v1/encode?model=tessera-24k-speech-int8&codebooks=2", SOUND).json()["n_codebooks"], 2)
         for query in ("", "codebooks=4&", "&&codebooks=4"):
             self.assertEqual(self.post("/v1/encode?" + query, SOUND).json()["n_codebooks"], 4)
         answer = self.post("/v1/encode?model=a%26b%3d%2b", SOUND)

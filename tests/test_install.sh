@@ -32,7 +32,7 @@ g++ -std=c++11 -Wall -Wextra -pedantic -Werror -I "$prefix/include" -c header.cc
 mv "$prefix" "$tmp/moved" # nothing may remember where it was put
 libdir=$tmp/moved${libdir#"$prefix"}
 prefix=$tmp/moved
-model=$prefix/share/tessera/models/tessera-24k-speech.safetensors
+model=$prefix/share/tessera/models/tessera-24k-speech-int8.safetensors
 
 echo "-- pkg-config, shared and static"
 export PKG_CONFIG_PATH=$libdir/pkgconfig

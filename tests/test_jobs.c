@@ -15,7 +15,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define MODEL "weights/tessera-24k-speech.safetensors"
+#define MODEL "weights/tessera-24k-speech-int8.safetensors"
 
 enum { RATE = 24000, N_SAMPLES = 5 * RATE + 77, MAX_JOBS = 24, CODEBOOKS = 4 };
 
@@ -205,7 +205,7 @@ static const struct good {
     {SRV_ENCODE, "a.wav",  NULL,                                "text/html, */*;q=0.1",                      "application/json",   "a.json"      },
     {SRV_ENCODE, "a.flac", "layout=KT",                         "application/*",                             "application/json",   "a.json"      },
     {SRV_ENCODE, "a.wav",  "codebooks=2",                       "application/x-npy",                         "application/x-npy",  "a2.npy"      },
-    {SRV_ENCODE, "a.wav",  "model=tessera-24k-speech",          "application/x-npy",                         "application/x-npy",
+    {SRV_ENCODE, "a.wav",  "model=tessera-24k-speech-int8",     "application/x-npy",                         "application/x-npy",
      "a.npy"                                                                                                                                     },
     {SRV_ENCODE, "a.flac", "",                                  "application/x-tess",                        "application/x-tess", "a.tess"      },
     {SRV_ENCODE, "b.wav",  "",                                  "application/json;q=0.5,application/x-tess", "application/x-tess",
@@ -215,7 +215,7 @@ static const struct good {
     {SRV_ENCODE, "b.raw",  "raw=f32%6Ce&rate=44100&channels=2", "application/x-tess",
      "application/x-tess",                                                                                                         "b.tess"      },
     {SRV_DECODE, "a.tess", "",                                  "audio/*",                                   "audio/wav",          "a.tess.wav"  },
-    {SRV_DECODE, "a.npy",  "model=tessera-24k-speech",          NULL,                                        "audio/wav",          "a.npy.wav"   },
+    {SRV_DECODE, "a.npy",  "model=tessera-24k-speech-int8",     NULL,                                        "audio/wav",          "a.npy.wav"   },
     {SRV_DECODE, "a2.npy", "",                                  "*/*",                                       "audio/wav",          "a2.npy.wav"  },
     {SRV_DECODE, "a.json", "",                                  "audio/wav",                                 "audio/wav",          "a.tess.wav"  },
     {SRV_DECODE, "b.tess", "rate=source&float",                 "",                                          "audio/wav",          "b.source.wav"},

@@ -1,6 +1,7 @@
 /* One definition, several sets of kernels: codes and audio of the minute of speech have the same bits
- * on each, and the hashes written in tests/data/pinned.txt, on this CPU as on the one that wrote
- * them. After a change of the shipped model:  build/bin/test_kernels --write tests/data/pinned.txt
+ * on each, and the hashes written in tests/data/pinned-ARITHMETIC.txt, on this CPU as on the one that
+ * wrote them. After a change of a shipped model:
+ *     [TESSERA_TEST_MODEL=FILE] build/bin/test_kernels --write tests/data/pinned-ARITHMETIC.txt
  * With --nightly the definition, which is slow, decodes all of it too, and a thousand clips, not five. */
 #include "tests/check.h"
 #include "tests/codec.h"
@@ -10,8 +11,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define PINNED "tests/data/pinned.txt"
 
 enum {
     MAX_KERNELS = 4,
@@ -118,13 +117,15 @@ static void the_minute_has_the_pinned_hashes(void **state)
     (void)state;
     const struct hashes h = hash_minute();
     struct hashes pinned;
-    FILE *file = fopen(PINNED, "r");
+    char path[64];
+    snprintf(path, sizeof path, "tests/data/pinned-%s.txt", codecs[0].info.arithmetic);
+    FILE *file = fopen(path, "r");
     assert_non_null(file);
     assert_int_equal(fscanf(file, "#%*[^\n] #%*[^\n] model %64s codes %64s audio %64s",
                             pinned.model, pinned.codes, pinned.audio),
                      3);
     fclose(file);
-    if (strcmp(h.model, pinned.model)) fail_msg(PINNED " is of another model: write it anew");
+    if (strcmp(h.model, pinned.model)) fail_msg("%s is of another model: write it anew", path);
     assert_string_equal(h.codes, pinned.codes);
     assert_string_equal(h.audio, pinned.audio);
 }

@@ -387,7 +387,7 @@ static void test_wrong_config(void **state)
     refuse_config("\"groups\": 2", "\"groups\": 9", "groups");
     refuse_config("\"encoder_blocks\": 1", "\"encoder_blocks\": 2", "encoder.1.dw.weight");
     refuse_config("\"decoder_blocks\": 1", "\"decoder_blocks\": 0", "decoder.0.");
-    refuse_config("\"fp32\"", "\"int8\"", "int8");
+    refuse_config("\"fp32\"", "\"int4\"", "int4");
     refuse_config("\"hop\"", "\"colour\": 1, \"hop\"", "colour");
     refuse_config("{", "", "config");
 }

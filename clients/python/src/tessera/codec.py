@@ -16,7 +16,7 @@ from .arrays import Array, as_codes, as_pcm, as_rows, from_pcm
 from .codes import Codes
 from .errors import EndedError, InputError, MismatchError, ModelError, RateError, UnsupportedError
 
-DEFAULT_MODEL = "tessera-24k-speech"
+DEFAULT_MODEL = "tessera-24k-speech-int8"
 _MODELS = pathlib.Path(__file__).parent / "models"
 _MOST_STREAMS = 64  # of a batch in one call
 _CAPABILITIES = {lib.TESS_LIVE: "live", lib.TESS_DELAYED: "delayed", lib.TESS_WHOLE_CLIP: "whole-clip"}

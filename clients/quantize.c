@@ -1,0 +1,186 @@
+/* `tessera quantize`: a model in, the same model with its linear layers in 8 bits out, and what each of
+ * them costs, measured on some speech. */
+#include "audio_in.h"
+#include "convert.h"
+#include "find_model.h"
+#include "json_out.h"
+#include "output.h"
+#include "report.h"
+#include "verbs.h"
+
+#include <cjson/cJSON.h>
+#include <dirent.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+enum {
+    SECONDS = 60,        /* of sound in all: more changes no figure's second digit */
+    SECONDS_A_FILE = 10, /* of a folder's files */
+    BLOCK = 4096,
+};
+
+struct sound {
+    const struct tess_model_info *info;
+    float *pcm; /* [capacity][channels] */
+    size_t n, capacity;
+};
+
+/* What fits of n samples; 0 when that was all of them. */
+static size_t keep(struct sound *s, const float *pcm, size_t n, size_t until)
+{
+    const size_t channels = (size_t)s->info->channels, some = n < until - s->n ? n : until - s->n;
+    memcpy(s->pcm + s->n * channels, pcm, some * channels * sizeof *pcm);
+    s->n += some;
+    return s->n < until;
+}
+
+static int convert(struct sound *s, struct cli_audio_in *audio, const char *name, size_t until)
+{
+    struct cli_convert c;
+    const struct tess_model_info *info = s->info;
+    float *block = malloc(sizeof *block * BLOCK * (size_t)audio->pcm.channels);
+    int exit_code = cli_convert_open(&c, name, audio->pcm.rate, audio->pcm.channels,
+                                     info->sample_rate, info->channels, BLOCK);
+    if (!block) exit_code = cli_fail_memory();
+    int64_t n_read = 1, n = 1;
+    while (!exit_code && (n_read > 0 || n > 0)) {
+        const float *pcm;
+        if (n_read > 0) n_read = cli_audio_in_read(audio, block, BLOCK);
+        if (n_read < 0) exit_code = (int)-n_read;
+        if (exit_code) break;
+        n = cli_convert_push(&c, block, (size_t)n_read, &pcm);
+        if (n < 0) exit_code = cli_fail(CLI_FAILED, "%s: %s", name, tess_strerror((int)n));
+        if (n > 0 && !keep(s, pcm, (size_t)n, until)) break;
+    }
+    cli_convert_close(&c);
+    free(block);
+    return exit_code;
+}
+
+static int read_file(struct sound *s, const char *path, size_t until)
+{
+    struct cli_input in;
+    struct cli_audio_in audio;
+    int exit_code = cli_input_open(&in, path);
+    if (exit_code) return exit_code;
+    exit_code = cli_audio_in_open(&audio, &in, NULL);
+    if (!exit_code) {
+        exit_code = convert(s, &audio, path, until);
+        cli_audio_in_close(&audio);
+    }
+    cli_input_close(&in);
+    return exit_code;
+}
+
+static int is_visible(const struct dirent *entry)
+{
+    return entry->d_name[0] != '.';
+}
+
+/* The start of each file, in the order of their names; what is no sound is said and passed over. */
+static int read_folder(struct sound *s, const char *folder)
+{
+    struct dirent **entries;
+    const size_t each = (size_t)(SECONDS_A_FILE * s->info->sample_rate);
+    int n = scandir(folder, &entries, is_visible, alphasort);
+    for (int i = 0; i < n; i++) {
+        char path[PATH_MAX];
+        struct stat status;
+        int length = snprintf(path, sizeof path, "%s/%s", folder, entries[i]->d_name);
+        free(entries[i]);
+        if (length >= PATH_MAX || s->n == s->capacity || stat(path, &status) != 0 ||
+            !S_ISREG(status.st_mode))
+            continue;
+        read_file(s, path, s->capacity - s->n < each ? s->capacity : s->n + each);
+    }
+    if (n >= 0) free(entries);
+    return CLI_OK;
+}
+
+static int read_sound(struct sound *s, const char *path)
+{
+    struct stat status;
+    s->capacity = (size_t)(SECONDS * s->info->sample_rate);
+    s->pcm = malloc(sizeof *s->pcm * s->capacity * (size_t)s->info->channels);
+    if (!s->pcm) return cli_fail_memory();
+    bool is_folder = stat(path, &status) == 0 && S_ISDIR(status.st_mode);
+    int exit_code = is_folder ? read_folder(s, path) : read_file(s, path, s->capacity);
+    if (!exit_code && s->n < (size_t)s->info->sample_rate)
+        exit_code =
+            cli_fail(CLI_FAILED, "%s: holds less than the second of sound to measure with", path);
+    return exit_code;
+}
+
+struct report {
+    const struct cli_options *options;
+    cJSON *layers; /* where --json asks for it */
+    int n_layers, n_int8;
+};
+
+static void on_layer(void *ctx, const struct tess_quantized_layer *layer)
+{
+    struct report *r = ctx;
+    r->n_layers++;
+    r->n_int8 += layer->int8;
+    if (r->layers) {
+        cJSON *item = cJSON_CreateObject();
+        cJSON_AddStringToObject(item, "name", layer->name);
+        cJSON_AddNumberToObject(item, "error", layer->error);
+        cJSON_AddBoolToObject(item, "int8", layer->int8);
+        cJSON_AddItemToArray(r->layers, item);
+    } else if (!r->options->quiet) {
+        printf("%-24s %7.3f %%  %s\n", layer->name, 100 * layer->error,
+               layer->int8 ? "int8" : "as it was");
+    }
+}
+
+static int quantize(const struct cli_options *options, const char *in, const struct sound *sound)
+{
+    struct cli_output out;
+    struct report report = {.options = options};
+    int exit_code = cli_output_open(&out, options->args[1], options->force, NULL);
+    if (exit_code) return exit_code;
+    cJSON *root = options->json ? cJSON_CreateObject() : NULL;
+    if (root) report.layers = cJSON_AddArrayToObject(root, "layers");
+    const struct tess_io io = {.ctx = &out, .write = cli_output_write};
+    const struct tess_quantize_options how = {.size = sizeof how,
+                                              .pcm = sound->pcm,
+                                              .n_samples = sound->n,
+                                              .max_error = options->max_error / 100,
+                                              .report = on_layer,
+                                              .ctx = &report};
+    struct tess_why why;
+    int error = tess_quantize(in, &io, &how, &why);
+    if (error == TESS_E_IO && out.error)
+        exit_code = cli_output_fail(&out);
+    else if (error)
+        exit_code = cli_fail(CLI_MODEL, "%s: %s", in, why.text);
+    if (!exit_code) exit_code = cli_output_commit(&out);
+    if (!exit_code && root)
+        cli_json_print(root, stdout);
+    else
+        cJSON_Delete(root);
+    if (!exit_code && !options->quiet && !options->json)
+        cli_say("%s: %d of %d layers in 8 bits, %llu bytes", out.name, report.n_int8,
+                report.n_layers, (unsigned long long)out.n_bytes);
+    cli_output_close(&out);
+    return exit_code;
+}
+
+int cli_quantize(const struct cli_options *options)
+{
+    char path[PATH_MAX];
+    struct tess_model *model;
+    struct tess_model_info info;
+    int exit_code = cli_find_model(options->args[0], path);
+    if (!exit_code) exit_code = cli_open_model(options, path, TESS_FOR_ENCODING, &model, &info);
+    if (exit_code) return exit_code;
+    tess_model_close(model);
+    struct sound sound = {.info = &info};
+    exit_code = read_sound(&sound, options->args[2]);
+    if (!exit_code) exit_code = quantize(options, path, &sound);
+    free(sound.pcm);
+    return exit_code;
+}
