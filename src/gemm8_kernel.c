@@ -177,7 +177,10 @@ static void run(struct part part)
     switch (part.n_rows) {
         CASE(1)
         CASE(2)
-        CASE(3) CASE(4) CASE(5) CASE(6)
+        CASE(3)
+        CASE(4)
+        CASE(5)
+        CASE(6)
 #if defined(TESS_ISA_AVX512)
             CASE(7) CASE(8) CASE(9) CASE(10) CASE(11) CASE(12)
 #endif
