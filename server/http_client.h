@@ -46,6 +46,8 @@ struct srv_http_client {
     bool served;         /* this is not the connection's first */
     const char *origin;  /* of --allow-origin; NULL = a page of ours, or no page */
     const char *methods; /* that the path knows */
+    /* of the browser page, where the path is one of its */
+    const struct srv_web_file *file;
     struct srv_upload *upload;
     struct srv_job *job;
 
@@ -123,6 +125,17 @@ char *srv_page_health(const struct srv_server *server);
 char *srv_page_version(const struct srv_server *server);
 char *srv_page_models(const struct srv_server *server);
 char *srv_page_status(const struct srv_server *server);
+
+/* ---- the browser page: clients/web/embed.cmake writes the table ---- */
+
+struct srv_web_file {
+    const char *path, *type;
+    const char *etag; /* with its quotes */
+    const char *bytes;
+    size_t n_bytes;
+};
+
+extern const struct srv_web_file srv_web_files[]; /* the last one's path is NULL */
 
 /* ---- http_job.c: POST ---- */
 

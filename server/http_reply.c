@@ -15,6 +15,11 @@ enum {
     RETRY_SECONDS = 1,
 };
 
+/* The page's scripts and styles are files of ours, it speaks to us alone, and no page frames it. */
+#define PAGE_POLICY                                                                                \
+    "Content-Security-Policy: default-src 'self'; object-src 'none'; base-uri 'none'; "            \
+    "form-action 'none'; frame-ancestors 'none'\r\nReferrer-Policy: no-referrer\r\n"
+
 /* ---- what statuses are called ---- */
 
 static const struct status {
@@ -24,6 +29,7 @@ static const struct status {
 } statuses[] = {
     {200, "OK",                              NULL,                    SRV_NO_DROP      },
     {204, "No Content",                      NULL,                    SRV_NO_DROP      },
+    {304, "Not Modified",                    NULL,                    SRV_NO_DROP      },
     {400, "Bad Request",                     "invalid_request_error", SRV_DROP_PROTOCOL},
     {401, "Unauthorized",                    "authentication_error",  SRV_DROP_AUTH    },
     {403, "Forbidden",                       "permission_error",      SRV_DROP_AUTH    },
@@ -130,9 +136,13 @@ static void start(struct srv_http_client *c, int status, const char *type, int64
     if (type) print(head, &n, "Content-Type: %s\r\n", type);
     if (c->chunked)
         print(head, &n, "Transfer-Encoding: chunked\r\n");
-    else if (n_bytes >= 0 && status != 204)
+    else if (n_bytes >= 0 && status != 204 && status != 304)
         print(head, &n, "Content-Length: %lld\r\n", (long long)n_bytes);
-    print(head, &n, "Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n");
+    print(head, &n, "X-Content-Type-Options: nosniff\r\n");
+    if (c->file && status < 400)
+        print(head, &n, "Cache-Control: no-cache\r\nETag: %s\r\n" PAGE_POLICY, c->file->etag);
+    else
+        print(head, &n, "Cache-Control: no-store\r\n");
     if (c->origin)
         print(head, &n, "Access-Control-Allow-Origin: %s\r\nVary: Origin\r\n", c->origin);
     if (c->origin && status == 204)

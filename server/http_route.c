@@ -64,6 +64,29 @@ static void on_stream(struct srv_http_client *c)
     srv_http_error(c, 426, "a WebSocket, not a page");
 }
 
+/* Is `word` one of the names in a list with commas? */
+static bool in_list(const char *list, const char *word)
+{
+    size_t n = strlen(word);
+    while (*list) {
+        list += strspn(list, ", \t");
+        size_t length = strcspn(list, ", \t");
+        if (length == n && strncasecmp(list, word, n) == 0) return true;
+        list += length;
+    }
+    return false;
+}
+
+static void on_file(struct srv_http_client *c)
+{
+    char text[MOST_TEXT];
+    const char *known = srv_http_header(c, WSI_TOKEN_HTTP_IF_NONE_MATCH, text, sizeof text);
+    if (known && in_list(known, c->file->etag))
+        srv_http_reply(c, 304, NULL, NULL, 0);
+    else
+        srv_http_reply(c, 200, c->file->type, c->file->bytes, c->file->n_bytes);
+}
+
 #define STREAM_PATH "/v1/stream"
 
 static const struct row {
@@ -84,6 +107,17 @@ static const struct row {
     {"/detokenize", METHOD_POST, false, on_decode },
     {STREAM_PATH,   METHOD_GET,  true,  on_stream }, /* its HELLO may bring the key */
 };
+
+/* The browser page's files: all who may come in may see them, so that it can ask for the key. */
+static const struct row file_row = {NULL, METHOD_GET, true, on_file};
+
+static const struct srv_web_file *find_file(const char *path)
+{
+    const struct srv_web_file *file = srv_web_files;
+    while (file->path && strcmp(file->path, path) != 0)
+        file++;
+    return file->path ? file : NULL;
+}
 
 static const struct row *find_row(const char *path)
 {
@@ -159,7 +193,8 @@ int srv_http_request(struct srv_http_client *c, const char *path)
 {
     const char *why;
     if (c->state != SRV_HTTP_HEAD) return -1;
-    const struct row *row = find_row(path);
+    c->file = find_file(path);
+    const struct row *row = c->file ? &file_row : find_row(path);
     int status = check(c, &why);
     bool preflight = !status && c->origin && has(c, WSI_TOKEN_OPTIONS_URI);
     if (!status && !preflight) status = check_row(c, row, &why);
@@ -173,19 +208,6 @@ int srv_http_request(struct srv_http_client *c, const char *path)
 }
 
 /* ---- WebSocket ---- */
-
-/* Is `word` one of the names in a list with commas? */
-static bool in_list(const char *list, const char *word)
-{
-    size_t n = strlen(word);
-    while (*list) {
-        list += strspn(list, ", \t");
-        size_t length = strcspn(list, ", \t");
-        if (length == n && strncasecmp(list, word, n) == 0) return true;
-        list += length;
-    }
-    return false;
-}
 
 /* What RFC 6455, 4.2.1 asks of the client, as far as libwebsockets does not look at it. */
 static int check_upgrade(struct srv_http_client *c, const char **why)

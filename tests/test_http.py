@@ -22,6 +22,7 @@ from web import Http, ask
 
 HOP = 320
 DATA = pathlib.Path(__file__).parent / "data"
+WEB = pathlib.Path(__file__).parent.parent / "clients/web"
 CERT, KEY = str(DATA / "tls_cert.pem"), str(DATA / "tls_key.pem")
 TESS = {"Accept": "application/x-tess"}
 build = None
@@ -102,8 +103,25 @@ class Pages(Base):
         self.assertGreaterEqual(status["connections"], 2)
         client.close()
 
+    def test_page(self):
+        """Its files say what they are and what they may do, and are not sent twice."""
+        for path, kind in (("/", "text/html; charset=utf-8"), ("/page.js", "text/javascript; charset=utf-8"),
+                           ("/style.css", "text/css; charset=utf-8"), ("/icon.svg", "image/svg+xml")):
+            answer = self.get(path)
+            name = "index.html" if path == "/" else path[1:]
+            self.assertEqual(answer.body, (WEB / name).read_bytes())
+            self.assertEqual((answer.headers["content-type"], answer.headers["cache-control"]), (kind, "no-cache"))
+            self.assertTrue(answer.headers["content-security-policy"].startswith("default-src 'self'; "))
+            self.assertNotIn("unsafe", answer.headers["content-security-policy"])
+            tag = answer.headers["etag"]
+            for tags, status in ((tag, 304), (f'"other", {tag}', 304), ('"other"', 200)):
+                again = self.get(path, If_None_Match=tags)
+                self.assertEqual((again.status, again.headers["etag"]), (status, tag))
+        self.assertNotIn("etag", self.get("/", host="evil.example").headers)
+        self.assertEqual(ask(self.port, "POST", "/", b"x").status, 405)
+
     def test_no_such(self):
-        for method, path, status in (("GET", "/", 404), ("GET", "/nothing", 404),
+        for method, path, status in (("GET", "/nothing", 404), ("GET", "/index.html", 404),
                                      ("POST", "/health", 405), ("GET", "/v1/encode", 405),
                                      ("OPTIONS", "/health", 405), ("GET", "/v1/stream", 426)):
             answer = ask(self.port, method, path)

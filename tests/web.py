@@ -86,7 +86,7 @@ class Http:
         version, status, _ = start.split(" ", 2)
         assert version == "HTTP/1.1", start
         headers = {name.lower(): value for name, value in (line.split(": ", 1) for line in lines)}
-        if head_only or status in ("100", "101", "204"):
+        if head_only or status in ("100", "101", "204", "304"):
             body = b""
         elif headers.get("transfer-encoding") == "chunked":
             body = self._chunks()
