@@ -172,6 +172,12 @@ tile(const struct part *part, int n_rows, int n_panels)
         }                                                                                          \
         return;
 
+#if defined(TESS_ISA_AVX512)
+#define MORE_CASES CASE(7) CASE(8) CASE(9) CASE(10) CASE(11) CASE(12)
+#else
+#define MORE_CASES
+#endif
+
 static void run(struct part part)
 {
     switch (part.n_rows) {
@@ -181,9 +187,7 @@ static void run(struct part part)
         CASE(4)
         CASE(5)
         CASE(6)
-#if defined(TESS_ISA_AVX512)
-            CASE(7) CASE(8) CASE(9) CASE(10) CASE(11) CASE(12)
-#endif
+        MORE_CASES
     }
 }
 
