@@ -100,40 +100,45 @@ static int plan_conv(struct tess_layer *layer, struct tess_why *why)
     return 0;
 }
 
-/* The matrix of a layer whose weights the file holds in 8 bits. */
-static int load_int8(struct tess_layer *layer,
-                     const int *dims,
-                     int rank,
-                     const float *bias,
-                     struct tess_weights *weights)
+static int take_bias(struct tess_layer *layer, struct tess_weights *weights, float **bias)
 {
-    const int k = layer->row.kernel * layer->in_channels, out = layer->channels;
-    float *scale = NULL;
-    int8_t *weight = NULL;
-    int err = tess_weights_take_int8(weights, layer->row.tensor, ".weight", rank, dims, &weight);
-    if (!err) err = tess_weights_take(weights, layer->row.tensor, ".scale", 1, &out, &scale);
-    if (!err)
-        err = tess_matrix_create_int8(&layer->matrix, weight, scale, bias, out, k, weights->isa,
-                                      weights->allocator);
-    tess_base_free(weights->allocator, weight);
-    tess_base_free(weights->allocator, scale);
-    return err;
+    *bias = NULL;
+    if (layer->row.plain) return 0;
+    return tess_weights_take(weights, layer->row.tensor, ".bias", 1, &layer->channels, bias);
 }
 
-static int load_float(struct tess_layer *layer,
-                      const int *dims,
-                      int rank,
-                      const float *bias,
-                      struct tess_weights *weights)
+static int
+load_float(struct tess_layer *layer, const int *dims, int rank, struct tess_weights *weights)
 {
     const int k = layer->row.kernel * layer->in_channels;
-    float *weight;
+    float *weight, *bias = NULL;
     int err = tess_weights_take(weights, layer->row.tensor, ".weight", rank, dims, &weight);
+    if (!err) err = take_bias(layer, weights, &bias);
     if (!err)
         err = tess_matrix_create(&layer->matrix, weight, bias, layer->channels, k, weights->isa,
                                  weights->allocator);
     if (!err && unrolls(layer)) err = unroll(layer, weight, bias, weights);
     tess_base_free(weights->allocator, weight);
+    tess_base_free(weights->allocator, bias);
+    return err;
+}
+
+/* Where the file holds the weights in 8 bits. */
+static int
+load_int8(struct tess_layer *layer, const int *dims, int rank, struct tess_weights *weights)
+{
+    const int k = layer->row.kernel * layer->in_channels, out = layer->channels;
+    float *scale = NULL, *bias = NULL;
+    int8_t *weight;
+    int err = tess_weights_take_int8(weights, layer->row.tensor, ".weight", rank, dims, &weight);
+    if (!err) err = tess_weights_take(weights, layer->row.tensor, ".scale", 1, &out, &scale);
+    if (!err) err = take_bias(layer, weights, &bias);
+    if (!err)
+        err = tess_matrix_create_int8(&layer->matrix, weight, scale, bias, out, k, weights->isa,
+                                      weights->allocator);
+    tess_base_free(weights->allocator, weight);
+    tess_base_free(weights->allocator, scale);
+    tess_base_free(weights->allocator, bias);
     return err;
 }
 
@@ -143,13 +148,8 @@ static int load_conv(struct tess_layer *layer, struct tess_weights *weights)
     const int dims[] = {out, k == 1 ? in : k, in}, rank = k == 1 ? 2 : 3;
     const int int8 =
         !unrolls(layer) && tess_weights_are_int8(weights, layer->row.tensor, ".weight");
-    float *bias = NULL;
-    int err = 0;
-    if (!layer->row.plain)
-        err = tess_weights_take(weights, layer->row.tensor, ".bias", 1, &out, &bias);
-    if (!err) err = (int8 ? load_int8 : load_float)(layer, dims, rank, bias, weights);
+    const int err = (int8 ? load_int8 : load_float)(layer, dims, rank, weights);
     layer->n_scratch += product_scratch(layer);
-    tess_base_free(weights->allocator, bias);
     return err;
 }
 
