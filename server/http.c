@@ -119,7 +119,7 @@ on_event(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in
         if (strcasecmp(in, "websocket") == 0) return srv_http_upgrade(c);
         *(char *)in = '-'; /* no protocol of ours or libwebsockets': it goes on as it is */
         return 0;
-    case LWS_CALLBACK_HTTP: return srv_http_request(c, in);
+    case LWS_CALLBACK_HTTP: return srv_http_request(c, in, n);
     case LWS_CALLBACK_HTTP_BODY: srv_http_job_body(c, in, n); return 0;
     case LWS_CALLBACK_HTTP_BODY_COMPLETION:
         /* Again where bytes follow a body whose answer is not out: nothing may. */

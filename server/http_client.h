@@ -113,8 +113,8 @@ void srv_http_drop_answer(struct srv_http_client *c);
 
 /* ---- http_route.c ---- */
 
-/** A request's head has come. */
-int srv_http_request(struct srv_http_client *c, const char *path);
+/** A request's head has come; path [n], unescaped, is a string that may hold an escaped NUL. */
+int srv_http_request(struct srv_http_client *c, const char *path, size_t n);
 
 /** A request to become a WebSocket: 0 = a session is made for it. */
 int srv_http_upgrade(struct srv_http_client *c);

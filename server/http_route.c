@@ -189,12 +189,13 @@ static int check_row(struct srv_http_client *c, const struct row *row, const cha
     return row->open || srv_http_key(c) == SRV_KEY_RIGHT ? 0 : 401;
 }
 
-int srv_http_request(struct srv_http_client *c, const char *path)
+int srv_http_request(struct srv_http_client *c, const char *path, size_t n)
 {
     const char *why;
     if (c->state != SRV_HTTP_HEAD) return -1;
-    c->file = find_file(path);
-    const struct row *row = c->file ? &file_row : find_row(path);
+    const bool whole = strlen(path) == n;
+    c->file = whole ? find_file(path) : NULL;
+    const struct row *row = c->file ? &file_row : whole ? find_row(path) : NULL;
     int status = check(c, &why);
     bool preflight = !status && c->origin && has(c, WSI_TOKEN_OPTIONS_URI);
     if (!status && !preflight) status = check_row(c, row, &why);
