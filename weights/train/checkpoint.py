@@ -4,6 +4,7 @@
 is all that a stopped cycle needs besides to go on; a finished one has none.
 """
 
+import io
 import os
 import pickle
 
@@ -12,13 +13,19 @@ import torch
 from . import Refused
 
 
-def save(path, state):
+def write(path, content):
     part = f"{path}.part"
     with open(part, "wb") as file:
-        torch.save(state, file)
+        file.write(content)
         file.flush()
         os.fsync(file.fileno())
     os.replace(part, path)
+
+
+def save(path, state):
+    content = io.BytesIO()
+    torch.save(state, content)
+    write(path, content.getbuffer())
 
 
 def load(path):

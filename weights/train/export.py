@@ -4,9 +4,9 @@ import json
 import os
 
 import numpy as np
+import safetensors.torch
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 
 from . import Refused, checkpoint
 from .model import Codec
@@ -35,8 +35,7 @@ def write(net, recipe, path):
         "tessera.licence": recipe.export.licence,
         "tessera.config": json.dumps({**config, "arithmetic": "fp32"}),
     }
-    save_file(halves, f"{path}.part", metadata)
-    os.replace(f"{path}.part", path)
+    checkpoint.write(path, safetensors.torch.save(halves, metadata))
 
 
 @torch.no_grad()
@@ -108,5 +107,6 @@ def export(state, recipe, folder, clip=None):
     checkpoint.save(f"{folder}/judges.pt", checkpoint.pinned_judges(state["judges"], state["windows"]))
     if clip:
         vectors = golden(recipe, path, first_seconds(clip, 3, recipe.model))
-        save_file({name: t.contiguous() for name, t in vectors.items()}, f"{folder}/golden.safetensors")
+        vectors = {name: t.contiguous() for name, t in vectors.items()}
+        checkpoint.write(f"{folder}/golden.safetensors", safetensors.torch.save(vectors))
     return path

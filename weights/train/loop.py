@@ -68,14 +68,20 @@ def train(training, folder):
     return finished
 
 
-def work(me, values, recordings, folder, init, judges, goes_on):
+def make(me, values, recordings, stopped=None, init=None, judges=None):
+    """The training at its beginning, or where the checkpoint `stopped` has it."""
     c = recipes.check(values)
     training = Training(me, c, data.Clips(data.Recordings(recordings, "train"), c))
-    if goes_on:
-        training.go_on(checkpoint.load(f"{folder}/last.pt"))
+    if stopped:
+        training.go_on(checkpoint.load(stopped))
     elif init:
         training.begin_from(init, judges)
-    if c.machine.compile:
+    return training
+
+
+def work(me, folder, *arguments):
+    training = make(me, *arguments)
+    if training.recipe.machine.compile:
         training.net.compile()
     finished = train(training, folder)
     if me.rank == 0:
@@ -88,15 +94,19 @@ def run(values, recordings, folder, init=None, judges=None):
     stopped one's. Returns whether it came to its end."""
     if os.path.exists(f"{folder}/final.pt"):
         raise Refused(f"{folder} holds a finished cycle: begin the next in another folder, --init {folder}/final.pt")
-    goes_on = os.path.exists(f"{folder}/last.pt")
-    if goes_on:
-        stopped = checkpoint.load(f"{folder}/last.pt")["recipe"]
-        if init or judges or values not in (None, stopped):
+    last = f"{folder}/last.pt"
+    stopped = last if os.path.exists(last) else None
+    if stopped:
+        its = checkpoint.load(stopped)["recipe"]
+        if init or judges or values not in (None, its):
             raise Refused(f"{folder} holds a stopped cycle, which goes on as it began: leave out --recipe, --set, "
                           "--init and --judges, or name another folder")
-        values = stopped
-    os.makedirs(folder, exist_ok=True)
+        values = its
+    arguments = values, recordings, stopped, init, judges
     machine = recipes.check(values).machine
     size = machine.workers or (1 if torch.cuda.is_available() else len(os.sched_getaffinity(0)))
-    team.run(size, work, values, recordings, folder, init, judges, goes_on)
+    if size > 1:
+        make(team.Team(0, 1), *arguments)  # what is wrong with them is said here, once
+    os.makedirs(folder, exist_ok=True)
+    team.run(size, work, folder, *arguments)
     return os.path.exists(f"{folder}/final.pt")
