@@ -23,6 +23,7 @@ allowed()
     "formats/"*" src/tessera.h" | "formats/"*" formats/"*) ;;
     "clients/"*" formats/"* | "server/"*" formats/"*) ;;
     "clients/"*" src/tessera.h" | "clients/"*" clients/"* | "clients/peak.c src/simd.h") ;;
+    "clients/"*" src/tessera_wire.h") ;;
 
     "dsp/"*" <fftw3.h>" | "dsp/"*" <soxr.h>") ;;
     "rvq/"*" <zlib.h>") ;;
@@ -33,6 +34,9 @@ allowed()
     "server/"*" <sys/socket.h>" | "server/"*" <sys/un.h>" | "server/"*" <netdb.h>") ;;
     "server/"*" <netinet/in.h>" | "server/"*" <netinet/tcp.h>") ;;
     "formats/"*" <cjson/cJSON.h>") ;;
+    "clients/device.c <portaudio.h>" | "clients/remote.c <netdb.h>") ;;
+    "clients/remote.c <sys/socket.h>" | "clients/remote.c <sys/un.h>") ;;
+    "clients/remote.c <netinet/in.h>" | "clients/remote.c <netinet/tcp.h>") ;;
     "clients/"*" <cjson/cJSON.h>" | "clients/"*" <sndfile.h>" | "clients/"*" <popt.h>") ;;
 
     *" <"*)

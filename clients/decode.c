@@ -4,7 +4,6 @@
 #include "audio_out.h"
 #include "convert.h"
 #include "find_model.h"
-#include "formats/codes_in.h"
 #include "progress.h"
 #include "report.h"
 #include "verbs.h"
@@ -49,31 +48,6 @@ static int open_codes(struct decode *d)
     struct tess_why why;
     if (fmt_codes_in_open(&d->codes_in, &io, start, n, &why) == 0) return CLI_OK;
     return cli_fail(CLI_FAILED, "%s: %s", d->in.name, why.text);
-}
-
-/* -m decides; else TESSERA_MODEL if it is the one that made the codes; else the one they name. */
-static int open_model(struct decode *d)
-{
-    const struct fmt_codes_in *c = &d->codes_in;
-    const char *environment = getenv("TESSERA_MODEL"), *names[2];
-    int n = 0;
-    if (d->options->model) {
-        names[n++] = d->options->model;
-    } else {
-        if (environment && *environment) names[n++] = environment;
-        if (c->model[0]) names[n++] = c->model;
-    }
-    if (n == 0) return cli_fail(CLI_USAGE, "%s: does not name its model: use -m", d->in.name);
-    for (int i = 0; i < n; i++) {
-        tess_model_close(d->model);
-        int exit_code =
-            cli_open_model(d->options, names[i], TESS_FOR_DECODING, &d->model, &d->info);
-        if (exit_code) return exit_code;
-        if (fmt_codes_in_made_by(&d->codes_in, &d->info)) return CLI_OK;
-    }
-    return cli_fail(CLI_MODEL, "%s: made by model '%s' (%s), not by '%s' (%s)", d->in.name,
-                    c->model, c->has_fingerprint ? cli_fingerprint(c->fingerprint).text : "?",
-                    d->info.name, cli_fingerprint(d->info.sha256).text);
 }
 
 static int open_decoder(struct decode *d)
@@ -310,7 +284,9 @@ int cli_decode(const struct cli_options *options)
     struct cli_progress progress;
     int exit_code = cli_input_open(&d.in, options->args[0]);
     if (!exit_code) exit_code = open_codes(&d);
-    if (!exit_code) exit_code = open_model(&d);
+    if (!exit_code)
+        exit_code = cli_open_model_of(options, &d.codes_in, d.in.name, TESS_FOR_DECODING, &d.model,
+                                      &d.info);
     if (!exit_code) exit_code = open_decoder(&d);
     if (!exit_code) exit_code = open_sound(&d);
     if (!exit_code) {

@@ -95,6 +95,40 @@ struct cli_fingerprint cli_fingerprint(const unsigned char bytes[8])
     return f;
 }
 
+int cli_fail_made_by(const struct fmt_codes_in *codes,
+                     const char *name,
+                     const struct tess_model_info *info)
+{
+    return cli_fail(CLI_MODEL, "%s: made by model '%s' (%s), not by '%s' (%s)", name, codes->model,
+                    codes->has_fingerprint ? cli_fingerprint(codes->fingerprint).text : "?",
+                    info->name, cli_fingerprint(info->sha256).text);
+}
+
+int cli_open_model_of(const struct cli_options *options,
+                      const struct fmt_codes_in *codes,
+                      const char *name,
+                      enum tess_use use,
+                      struct tess_model **model,
+                      struct tess_model_info *info)
+{
+    const char *environment = getenv("TESSERA_MODEL"), *names[2];
+    int n = 0;
+    if (options->model) {
+        names[n++] = options->model;
+    } else {
+        if (environment && *environment) names[n++] = environment;
+        if (codes->model[0]) names[n++] = codes->model;
+    }
+    if (n == 0) return cli_fail(CLI_USAGE, "%s: does not name its model: use -m", name);
+    for (int i = 0; i < n; i++) {
+        tess_model_close(*model);
+        int exit_code = cli_open_model(options, names[i], use, model, info);
+        if (exit_code) return exit_code;
+        if (fmt_codes_in_made_by(codes, info)) return CLI_OK;
+    }
+    return cli_fail_made_by(codes, name, info);
+}
+
 double cli_bitrate(const struct tess_model_info *info, int codebooks)
 {
     return codebooks * ceil(log2(info->entries)) * info->sample_rate / info->hop / 1000;

@@ -2,6 +2,7 @@
 #ifndef CLI_FIND_MODEL_H
 #define CLI_FIND_MODEL_H
 
+#include "formats/codes_in.h"
 #include "options.h"
 #include "src/tessera.h"
 
@@ -30,6 +31,20 @@ int cli_open_model(const struct cli_options *options,
                    enum tess_use use,
                    struct tess_model **model,
                    struct tess_model_info *info);
+
+/** Opens the model that made codes: -m decides; else TESSERA_MODEL if it is the one; else the one that
+ *  they name. `name` is of the codes, for messages. As cli_open_model, and CLI_MODEL for another one. */
+int cli_open_model_of(const struct cli_options *options,
+                      const struct fmt_codes_in *codes,
+                      const char *name,
+                      enum tess_use use,
+                      struct tess_model **model,
+                      struct tess_model_info *info);
+
+/** Tells that `name` was made by another model than this one; returns CLI_MODEL. */
+int cli_fail_made_by(const struct fmt_codes_in *codes,
+                     const char *name,
+                     const struct tess_model_info *info);
 
 /** The first 8 bytes of a SHA-256 as 16 hexadecimal digits, as they name a model in messages. */
 struct cli_fingerprint {

@@ -11,13 +11,15 @@
 #include <string.h>
 
 static const struct cli_verb verbs[] = {
-    {"encode",   CLI_ENCODE,   1, 2,       cli_encode,   "IN [OUT]",          "Sound to codes"          },
-    {"decode",   CLI_DECODE,   1, 2,       cli_decode,   "IN [OUT]",          "Codes to sound"          },
-    {"info",     CLI_INFO,     1, INT_MAX, cli_info,     "FILE...",           "What .tess files hold"   },
-    {"verify",   CLI_VERIFY,   2, 2,       cli_verify,   "A B",               "First frame that differs"},
-    {"bench",    CLI_BENCH,    0, 1,       cli_bench,    "[FILE]",            "How fast this machine is"},
-    {"quantize", CLI_QUANTIZE, 3, 3,       cli_quantize, "IN OUT SOUND",      "A model in 8 bits"       },
-    {"models",   CLI_MODELS,   1, 2,       cli_models,   "list | show MODEL", "Which models there are"  },
+    {"encode",   CLI_ENCODE,   1, 2,       cli_encode,   "IN [OUT]",          "Sound to codes"               },
+    {"decode",   CLI_DECODE,   1, 2,       cli_decode,   "IN [OUT]",          "Codes to sound"               },
+    {"info",     CLI_INFO,     1, INT_MAX, cli_info,     "FILE...",           "What .tess files hold"        },
+    {"verify",   CLI_VERIFY,   2, 2,       cli_verify,   "A B",               "First frame that differs"     },
+    {"bench",    CLI_BENCH,    0, 1,       cli_bench,    "[FILE]",            "How fast this machine is"     },
+    {"quantize", CLI_QUANTIZE, 3, 3,       cli_quantize, "IN OUT SOUND",      "A model in 8 bits"            },
+    {"mic",      CLI_MIC,      0, 1,       cli_mic,      "[OUT]",             "A microphone's sound to codes"},
+    {"play",     CLI_PLAY,     1, 1,       cli_play,     "IN",                "Codes to the speaker"         },
+    {"models",   CLI_MODELS,   1, 2,       cli_models,   "list | show MODEL", "Which models there are"       },
 };
 enum { N_VERBS = sizeof verbs / sizeof verbs[0] };
 

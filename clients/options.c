@@ -10,11 +10,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum {
-    ALL = CLI_ENCODE | CLI_DECODE | CLI_INFO | CLI_BENCH | CLI_VERIFY | CLI_MODELS | CLI_QUANTIZE
-};
-enum { WORK = CLI_ENCODE | CLI_DECODE | CLI_BENCH };
+enum { LIVE = CLI_MIC | CLI_PLAY };
 enum { CODE = CLI_ENCODE | CLI_DECODE };
+enum { WORK = CODE | LIVE | CLI_BENCH };
+enum { ALL = WORK | CLI_INFO | CLI_VERIFY | CLI_MODELS | CLI_QUANTIZE };
 
 struct row {
     const char *name;
@@ -46,10 +45,11 @@ struct row {
 
 static const struct row rows[] = {
     TEXT("model", 'm', WORK, model, "FILE|NAME", "the model to use"),
-    WHOLE("codebooks", 0, CLI_ENCODE | CLI_BENCH, codebooks, "K", "codes a frame", 1, 1024),
-    WHOLE("n-quantizers", 0, CLI_ENCODE, codebooks, "K", "the same", 1, 1024),
-    REAL("bitrate", 'b', CLI_ENCODE, bitrate, "KBPS", "the same, in kbit/s", 1e-3, 1e6),
-    TEXT("option", 0, CODE, option, "NAME=VALUE", "an option of the model's family"),
+    WHOLE(
+        "codebooks", 0, CLI_ENCODE | CLI_MIC | CLI_BENCH, codebooks, "K", "codes a frame", 1, 1024),
+    WHOLE("n-quantizers", 0, CLI_ENCODE | CLI_MIC, codebooks, "K", "the same", 1, 1024),
+    REAL("bitrate", 'b', CLI_ENCODE | CLI_MIC, bitrate, "KBPS", "the same, in kbit/s", 1e-3, 1e6),
+    TEXT("option", 0, CODE | LIVE, option, "NAME=VALUE", "an option of the model's family"),
     TEXT("format", 0, CLI_ENCODE, format, "tess|npy|json", "what to write [by OUT's suffix]"),
     TEXT("save-hash", 0, CLI_ENCODE, save_hash, "FILE", "hashes of every frame"),
     TEXT("rate", 0, CLI_DECODE, rate, "HZ|source", "sample rate to write [the model's]"),
@@ -59,6 +59,14 @@ static const struct row rows[] = {
     WHOLE("raw-chan", 0, CLI_ENCODE, raw_channels, "N", "of raw input [2]", 1, 1024),
     WHOLE("raw-bits", 0, CLI_ENCODE, raw_bits, "N", "8, 16, 24, 32 = float [16]", 8, 32),
     REAL("seconds", 0, CLI_BENCH, seconds, "S", "length of the made-up sound [10]", 1, 3600),
+    REAL("seconds", 0, CLI_MIC, seconds, "S", "end after so much sound", 1e-3, 1e6),
+    FLAG("list-devices", 0, CLI_MIC, list_devices, "show microphones and speakers"),
+    TEXT("capture", 'c', CLI_MIC, capture, "ID", "microphone: its number or a part of its name"),
+    TEXT("device", 0, LIVE, device, "ID", "speaker: likewise"),
+    FLAG("loopback", 0, CLI_MIC, loopback, "back to the speaker: hear the codec"),
+    TEXT("save", 0, CLI_MIC, save, "FILE", "the microphone's sound as WAV"),
+    TEXT("connect", 0, LIVE, connect, "URI", "let a tesserad work: tcp:HOST[:PORT] or unix:PATH"),
+    TEXT("api-key-file", 0, LIVE, api_key_file, "FILE", "a key for it"),
     WHOLE("runs", 0, CLI_BENCH, runs, "N", "runs to take the median of [5]", 1, 1000),
     TEXT("kernel", 0, WORK, kernel, "NAME", "scalar, avx2, avx512 or neon"),
     WHOLE("threads", 't', WORK, threads, "N", "threads to work with [1]", 1, 64),
@@ -70,7 +78,7 @@ static const struct row rows[] = {
          "layers above it stay as they are [10]",
          1e-6,
          100),
-    FLAG("force", 'f', CODE | CLI_QUANTIZE, force, "overwrite files"),
+    FLAG("force", 'f', CODE | CLI_MIC | CLI_QUANTIZE, force, "overwrite files"),
     FLAG("json", 0, ALL, json, "results as JSON"),
     FLAG("quiet", 'q', ALL, quiet, "only errors"),
     FLAG("verbose", 'v', ALL, verbose, "say what is used"),

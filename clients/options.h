@@ -13,6 +13,8 @@ enum cli_verb_bit {
     CLI_BENCH = 8,
     CLI_VERIFY = 16,
     CLI_MODELS = 32,
+    CLI_MIC = 64,
+    CLI_PLAY = 128,
     CLI_QUANTIZE = 1024,
 };
 
@@ -31,6 +33,10 @@ struct cli_options {
     char *rate; /* "source" or Hz */
     double seconds;
     double max_error; /* percent */
+    int list_devices, loopback;
+    char *capture, *device; /* a number or a part of a name */
+    char *save;
+    char *connect, *api_key_file;
     int runs;
     char **args; /* [n_args], then NULL */
     int n_args;

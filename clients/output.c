@@ -25,7 +25,7 @@ static void interrupted(int signal_number)
     static const char line[] = "tessera: interrupted\n";
     for (int i = 0; i < N_SLOTS; i++)
         if (slots[i][0]) unlink(slots[i]);
-    ptrdiff_t ignored = write(STDERR_FILENO, line, sizeof line - 1);
+    ptrdiff_t ignored = write(cli_report_fd(), line, sizeof line - 1);
     (void)ignored;
     _exit(CLI_INTERRUPTED);
 }

@@ -11,7 +11,7 @@
 void cli_progress_start(struct cli_progress *p, const struct cli_options *options, double total)
 {
     double now = cli_clock();
-    *p = (struct cli_progress){isatty(STDERR_FILENO) && !options->quiet, now, now, total};
+    *p = (struct cli_progress){isatty(cli_report_fd()) && !options->quiet, now, now, total};
 }
 
 void cli_progress_step(struct cli_progress *p, double done)

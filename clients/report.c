@@ -2,15 +2,38 @@
  * first, so that no message hangs on its end. */
 #include "report.h"
 
+#include <fcntl.h>
 #include <stdarg.h>
-#include <stdbool.h>
 #include <stdio.h>
+#include <unistd.h>
 
 static bool has_progress;
+static int own = -1; /* where standard error went before it was taken from the libraries */
+
+int cli_report_fd(void)
+{
+    return own < 0 ? STDERR_FILENO : own;
+}
+
+void cli_report_alone(bool alone)
+{
+    if (alone == (own >= 0)) return;
+    if (!alone) {
+        dup2(own, STDERR_FILENO);
+        close(own);
+        own = -1;
+        return;
+    }
+    const int nowhere = open("/dev/null", O_WRONLY | O_CLOEXEC);
+    if (nowhere < 0) return;
+    own = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
+    if (own >= 0) dup2(nowhere, STDERR_FILENO);
+    close(nowhere);
+}
 
 void cli_say_progress(const char *line)
 {
-    if (*line || has_progress) fprintf(stderr, "\r%s\033[K", line);
+    if (*line || has_progress) dprintf(cli_report_fd(), "\r%s\033[K", line);
     has_progress = *line;
 }
 
@@ -21,7 +44,7 @@ static void say(const char *format, va_list args)
     for (char *c = line; *c; c++)
         if ((unsigned char)*c < ' ' || *c == 0x7f) *c = '?';
     cli_say_progress("");
-    fprintf(stderr, "tessera: %s\n", line);
+    dprintf(cli_report_fd(), "tessera: %s\n", line);
 }
 
 void cli_say(const char *format, ...)

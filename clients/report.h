@@ -2,6 +2,8 @@
 #ifndef CLI_REPORT_H
 #define CLI_REPORT_H
 
+#include <stdbool.h>
+
 enum cli_exit {
     CLI_OK = 0,
     CLI_FAILED = 1, /* an input could not be processed */
@@ -22,6 +24,13 @@ int cli_fail(int exit_code, const char *format, ...) __attribute__((format(print
 
 /** What is said when memory is gone; returns CLI_FAILED. */
 int cli_fail_memory(void);
+
+/** From here on standard error is the reports' alone: what libraries print there goes nowhere, until
+ *  it is called with false. Cannot fail: at worst the libraries are heard. */
+void cli_report_alone(bool alone);
+
+/** The descriptor that the reports go to: a terminal or not. Cannot fail. */
+int cli_report_fd(void);
 
 /** Renews the one line of progress on a terminal; "" takes it away, as what is said does. */
 void cli_say_progress(const char *line);

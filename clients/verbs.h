@@ -10,6 +10,8 @@ int cli_info(const struct cli_options *options);
 int cli_bench(const struct cli_options *options);
 int cli_verify(const struct cli_options *options);
 int cli_models(const struct cli_options *options);
+int cli_mic(const struct cli_options *options);
+int cli_play(const struct cli_options *options);
 int cli_quantize(const struct cli_options *options);
 
 #endif
