@@ -227,6 +227,5 @@ class Refusals(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    del sys.argv[1]
     torch.set_num_threads(1)
-    unittest.main()
+    unittest.main(argv=[sys.argv[0], *sys.argv[2:]])
