@@ -86,7 +86,8 @@ static int take_codes(void *ctx, const uint16_t *codes, size_t n_frames)
 static int take_pcm(void *ctx, const float *pcm, size_t n)
 {
     struct mic *m = ctx;
-    m->cushion = (double)(cli_playout_fill(&m->playout) + n) / m->speaker.rate;
+    const size_t lie = cli_playout_fill(&m->playout) + n;
+    if (m->speaker.stream) m->cushion = (double)lie / m->speaker.rate;
     cli_playout_put(&m->playout, pcm, n);
     return CLI_OK;
 }
@@ -301,8 +302,8 @@ static int record(struct mic *m)
     if (exit_code) return exit_code;
     catch_signals();
     exit_code = run(m, &works);
-    cli_device_close(&m->microphone);
     cli_device_close(&m->speaker);
+    cli_device_close(&m->microphone);
     cli_devices_stop();
     const int drained = works ? drain(m) : CLI_OK, finished = finish_files(m);
     summarise(m);

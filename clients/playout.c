@@ -82,31 +82,25 @@ static size_t slip(struct cli_playout *out, const float *pcm, size_t n)
 {
     const size_t longest = out->rate / SLIPS_A_SECOND, s = n / 2 < longest ? n / 2 : longest;
     const float *next = pcm + s * out->channels;
-    const bool cuts = out->due < 0;
-    if (cuts) {
+    if (out->due < 0) {
         write_all(out, fade(out, pcm, next, s), s);
         out->n_cut += s;
-    } else {
-        write_all(out, pcm, s);
-        write_all(out, fade(out, next, pcm, s), s);
-        out->n_repeated += s;
+        out->due += (ptrdiff_t)s;
+        return 2 * s;
     }
-    return cuts ? 2 * s : s;
+    write_all(out, pcm, s);
+    write_all(out, fade(out, next, pcm, s), s);
+    out->n_repeated += s;
+    out->due -= (ptrdiff_t)s;
+    return s;
 }
 
-static void look_anew(struct cli_playout *out, int due)
+static void look_anew(struct cli_playout *out, ptrdiff_t due)
 {
-    out->due = due;
+    const ptrdiff_t one = (ptrdiff_t)(out->rate / SLIPS_A_SECOND);
+    out->due = due > one || due < -one ? due : 0;
     out->floor = SIZE_MAX;
     out->since = 0;
-}
-
-/* Has the cushion left its place by more than a slip? */
-static int judge(const struct cli_playout *out)
-{
-    const size_t cushion = atomic_load(&out->cushion), one = out->rate / SLIPS_A_SECOND;
-    if (out->floor > cushion + one) return -1;
-    return out->floor + one < cushion;
 }
 
 void cli_playout_put(struct cli_playout *out, const float *pcm, size_t n)
@@ -119,9 +113,10 @@ void cli_playout_put(struct cli_playout *out, const float *pcm, size_t n)
         out->floor = fill;
     if (out->due && (out->since >= out->rate || is_quiet(out, pcm, n))) {
         done = slip(out, pcm, n);
-        look_anew(out, 0);
+        look_anew(out, out->due);
     }
     write_all(out, pcm + done * out->channels, n - done);
     out->since += n;
-    if (!out->due && out->since >= out->rate) look_anew(out, judge(out));
+    if (!out->due && out->since >= out->rate)
+        look_anew(out, (ptrdiff_t)atomic_load(&out->cushion) - (ptrdiff_t)out->floor);
 }

@@ -1,7 +1,7 @@
-/* Samples to an audio callback, through a cushion that keeps two clocks apart from running away from
- * each other: where the cushion has grown or shrunk for a second, 5 ms are cut out or repeated, faded
- * into each other, at a quiet place if one comes within another second. Otherwise the samples pass
- * unchanged. After an underflow the callback waits for a larger cushion. */
+/* Samples to an audio callback, through a cushion that keeps two clocks together: where it has grown or
+ * shrunk for a second, samples are cut out or repeated, faded into each other, 5 ms at a time: at quiet
+ * places, or one a second where there are none. Otherwise the samples pass unchanged. After an
+ * underflow the callback waits for a larger cushion. */
 #ifndef CLI_PLAYOUT_H
 #define CLI_PLAYOUT_H
 
@@ -19,7 +19,7 @@ struct cli_playout { /* counts are of samples per channel */
     atomic_bool ended;          /* no more will come: an empty ring is the end */
     float *piece;               /* the writer's, as what follows */
     size_t floor, since;        /* fewest that lay here, in how many played */
-    int due;                    /* 1: repeat some, -1: cut some out */
+    ptrdiff_t due;              /* to be repeated, or, below 0, to be cut out */
     size_t n_repeated, n_cut;
     size_t n_dropped; /* there was no room */
 };
