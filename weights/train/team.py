@@ -47,6 +47,7 @@ def _work(rank, size, meeting, work, arguments):
     torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) // size))
     dist.init_process_group("gloo", init_method=f"file://{meeting}", rank=rank, world_size=size)
     work(team, *arguments)
+    dist.barrier()  # nobody leaves while another still reads from it
     dist.destroy_process_group()
 
 
