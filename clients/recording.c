@@ -42,7 +42,7 @@ static int keep(struct cli_recording *r)
     if (!r->out.path) return cli_output_fail(&r->out);
     r->out.error = 0;
     if (cli_output_commit(&r->out) != CLI_OK) return CLI_IO;
-    return cli_fail(CLI_IO, "%s: %s; kept as far as it got: tessera decode %s - reads it",
+    return cli_fail(CLI_IO, "%s: %s; kept as far as it got: cat %s | tessera decode - OUT reads it",
                     r->out.name, strerror(error), r->out.name);
 }
 
