@@ -3,7 +3,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-find dsp rvq src formats clients server examples tests -name '*.[ch]' -print0 | xargs -0 clang-format --dry-run -Werror
+find dsp rvq src formats clients server tests -name '*.[ch]' -print0 | xargs -0 clang-format --dry-run -Werror
 
 find . -name 'build*' -prune -o \( -name '*.[ch]' -o -name '*.py' -o -name '*.sh' \) -print0 |
     xargs -0 wc -l |

@@ -1,7 +1,7 @@
 # What leaves the build: the library's outside, and where each file is installed.
 #     runtime   libtessera.so.0, tessera, the models, the manual
 #     daemon    tesserad, its units, its manual, balancers' configurations
-#     devel     the header, libtessera.a, an example, and what finds them: tessera.pc and Tessera's CMake package
+#     devel     the headers, libtessera.a, examples, and what finds them: tessera.pc and Tessera's CMake package
 add_library(Tessera::tessera ALIAS tessera)
 add_library(Tessera::tessera_static ALIAS tessera_static)
 
@@ -46,8 +46,8 @@ if(TESS_SERVER)
 endif()
 
 set(CMAKE_INSTALL_DEFAULT_COMPONENT_NAME devel)
-install(FILES src/tessera.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/tessera)
-install(FILES examples/live.c DESTINATION ${CMAKE_INSTALL_DOCDIR}/examples)
+install(FILES src/tessera.h src/tessera_wire.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/tessera)
+install(DIRECTORY clients/examples/ DESTINATION ${CMAKE_INSTALL_DOCDIR}/examples)
 install(TARGETS tessera_static EXPORT TesseraStaticTargets
   INCLUDES DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 

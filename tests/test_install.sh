@@ -49,13 +49,35 @@ for program in shared static; do "consumer/$program" "$model"; done
 refuse grep tessera <(readelf -d consumer/static pc_static)
 refuse grep -E 'fftw|soxr|cjson' <(readelf -d consumer/shared pc_shared) # the library's own affair
 
-echo "-- the command, after the move, and the example, which does the same"
+echo "-- the command, after the move, and the examples, which do the same"
 head -c 192000 /dev/urandom >noise.raw # four seconds: any sound does here
 "$prefix/bin/tessera" encode --raw --raw-rate 24000 --raw-chan 1 noise.raw noise.tess
 "$prefix/bin/tessera" decode --raw noise.tess command.raw
 test -s command.raw
-gcc -Wall -Wextra -Werror "$prefix"/share/doc/*/examples/live.c $(pkg-config --cflags --libs tessera) -lm -o live
-LD_LIBRARY_PATH=$libdir ./live "$model" <noise.raw | cmp - command.raw
+export LD_LIBRARY_PATH=$libdir
+for example in live file socket tts; do
+    gcc -Wall -Wextra -Werror "$prefix/share/doc"/*/examples/$example.c $(pkg-config --cflags --libs tessera) -lm -o $example
+done
+./live "$model" <noise.raw | cmp - command.raw
+./file "$model" noise.raw file.tess file.raw
+"$prefix/bin/tessera" verify noise.tess file.tess
+cmp file.raw command.raw
+if [ -x "$build/bin/tesserad" ]; then
+    head -c 48000 noise.raw >second.raw # codes come at the pace of speech
+    "$prefix/bin/tessera" encode -q --raw --raw-rate 24000 --raw-chan 1 second.raw second.tess
+    "$prefix/bin/tessera" decode -q --raw second.tess second.decoded
+    "$build/bin/tesserad" --port 0 --http-port 0 --unix "$tmp/t.sock" 2>log &
+    daemon=$!
+    trap 'kill $daemon; wait $daemon || true; rm -rf "$tmp"' EXIT
+    until port=$(sed -nE 's/.*native protocol on 127\.0\.0\.1:([0-9]+).*/\1/p' log) && [ "$port" ]; do
+        kill -0 $daemon
+        sleep 0.05
+    done
+    ./socket "$port" <second.raw >second.codes
+    test "$(stat -c %s second.codes)" -eq $((75 * 8))
+    ./tts "$port" <second.codes | cmp - second.decoded
+fi
+unset LD_LIBRARY_PATH
 
 rm "$model"
 status=0

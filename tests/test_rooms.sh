@@ -33,4 +33,6 @@ clients "src/simd.h"
 clients "dsp/stft.h"
 clients <sha2.h>
 clients <curl/curl.h>
+clients <portaudio.h>
+clients <sys/socket.h>
 END
