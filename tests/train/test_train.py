@@ -20,7 +20,6 @@ from unittest import mock
 SOURCE = pathlib.Path(__file__).resolve().parents[2]
 SPEECH = SOURCE / "tests/data/speech.flac"
 SHIPPED, JUDGES = SOURCE / "weights/tessera-24k-speech.safetensors", SOURCE / "weights/train/judges.pt"
-SKIPPED = 77
 
 # The environment that the Python package's tests make, where there is one; else this Python's own modules.
 BUILD = pathlib.Path(sys.argv[1]).resolve()
@@ -29,17 +28,13 @@ if __name__ == "__main__" and ENVIRONMENT.exists() and pathlib.Path(sys.prefix) 
     os.execv(ENVIRONMENT / "bin/python", ["python", "-B", *sys.argv])
 
 sys.path.insert(0, str(SOURCE))
-try:
-    import numpy as np
-    import soundfile
-    import torch
-    from safetensors.numpy import load_file
-    from weights.train import Refused, checkpoint, data, export, judges, loop, recipe as recipes, team
-    from weights.train.__main__ import RECIPE, main
-    from weights.train.model import Codec
-except ModuleNotFoundError as error:
-    print(f"skipped: {error}")
-    sys.exit(SKIPPED)
+import numpy as np
+import soundfile
+import torch
+from safetensors.numpy import load_file
+from weights.train import Refused, checkpoint, data, export, judges, loop, recipe as recipes, team
+from weights.train.__main__ import RECIPE, main
+from weights.train.model import Codec
 
 COMMAND = BUILD / "bin/tessera"
 
