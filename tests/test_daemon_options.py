@@ -74,9 +74,9 @@ class Options(unittest.TestCase):
     def test_refused(self):
         for words in (["--nothing"], ["file"], ["--port"], ["--port", "65536"], ["--port", "x"],
                       ["--max-clients", "0"], ["--max-clients", "9" * 30], ["--log-format", "xml"],
-                      ["--config", "/nonexistent"], ["--host", "0.0.0.0", "--port", "0", "--unix", ""],
+                      ["--config", "/nonexistent/tesserad.conf"], ["--host", "0.0.0.0", "--port", "0", "--unix", ""],
                       ["--host", "0.0.0.0", "--port", "0", "--insecure"],
-                      ["--api-key-file", "/nonexistent"], ["--api-key-file", "/dev/null"]):
+                      ["--api-key-file", "/nonexistent/tesserad.conf"], ["--api-key-file", "/dev/null"]):
             done = subprocess.run([f"{build}/bin/tesserad", *words], stderr=subprocess.PIPE, text=True)
             self.assertEqual(done.returncode, 2, (words, done.stderr))
             self.assertNotEqual(done.stderr, "")
