@@ -27,7 +27,7 @@ allowed()
 
     "dsp/"*" <fftw3.h>" | "dsp/"*" <soxr.h>") ;;
     "rvq/"*" <zlib.h>") ;;
-    "src/"*" <cjson/cJSON.h>" | "src/"*" <sha2.h>") ;;
+    "src/"*" <cjson/cJSON.h>" | "src/"*" <sha2.h>" | "clients/"*" <sha2.h>") ;;
     "server/"*" src/tessera.h" | "server/"*" src/tessera_wire.h" | "server/"*" server/"*) ;;
     "server/"*" <libwebsockets.h>") ;;
     "server/"*" <uv.h>" | "server/"*" <cjson/cJSON.h>" | "server/"*" <sndfile.h>") ;;

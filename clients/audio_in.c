@@ -7,9 +7,12 @@
 
 #include <errno.h>
 #include <math.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+static pthread_mutex_t opening = PTHREAD_MUTEX_INITIALIZER; /* libsndfile has one error for all */
 
 enum { BLOCK_BYTES = 65536 }; /* what a pipe holds */
 
@@ -24,10 +27,15 @@ static int open_bytes(struct cli_audio_in *a)
 static int open_file(struct cli_audio_in *a)
 {
     SF_INFO info = {0};
+    int exit_code = CLI_OK;
+    pthread_mutex_lock(&opening);
     /* A twin: libsndfile closes what it cannot read, whatever it is told. */
     a->file = sf_open_fd(dup(a->in->fd), SFM_READ, &info, SF_TRUE);
     if (!a->file)
-        return cli_fail(CLI_FAILED, "%s: not a sound file: %s", a->in->name, sf_strerror(NULL));
+        exit_code =
+            cli_fail(CLI_FAILED, "%s: not a sound file: %s", a->in->name, sf_strerror(NULL));
+    pthread_mutex_unlock(&opening);
+    if (exit_code) return exit_code;
     a->pcm = (struct fmt_pcm){.rate = info.samplerate, .channels = info.channels};
     a->n_samples = info.frames >= 0 && info.frames < SF_COUNT_MAX ? info.frames : -1;
     return CLI_OK;
@@ -35,7 +43,8 @@ static int open_file(struct cli_audio_in *a)
 
 int cli_audio_in_open(struct cli_audio_in *a, struct cli_input *in, const struct fmt_pcm *raw)
 {
-    *a = (struct cli_audio_in){.in = in, .n_samples = -1, .bytes_left = UINT64_MAX};
+    *a = (struct cli_audio_in){
+        .in = in, .n_samples = -1, .end = INT64_MAX, .bytes_left = UINT64_MAX};
     if (raw) {
         a->pcm = *raw;
         off_t n = in->seekable ? lseek(in->fd, 0, SEEK_END) : -1;
@@ -50,6 +59,18 @@ int cli_audio_in_open(struct cli_audio_in *a, struct cli_input *in, const struct
     }
     int exit_code = in->seekable ? CLI_OK : cli_input_spool(in);
     return exit_code ? exit_code : open_file(a);
+}
+
+int cli_audio_in_part(struct cli_audio_in *a, int64_t first, int64_t n)
+{
+    const int64_t all = a->n_samples < 0 ? INT64_MAX : a->n_samples;
+    if (first > all || sf_seek(a->file, first, SEEK_SET) != first)
+        return cli_fail(CLI_FAILED, "%s: has %lld samples, none at %lld", a->in->name,
+                        (long long)all, (long long)first);
+    a->first = first;
+    a->end = n;
+    if (a->n_samples >= 0) a->n_samples = all - first < n ? all - first : n;
+    return CLI_OK;
 }
 
 void cli_audio_in_close(struct cli_audio_in *a)
@@ -100,12 +121,13 @@ static int64_t read_file(struct cli_audio_in *a, float *pcm, size_t capacity)
 
 int64_t cli_audio_in_read(struct cli_audio_in *a, float *pcm, size_t capacity)
 {
+    if ((int64_t)capacity > a->end - a->at) capacity = (size_t)(a->end - a->at);
     int64_t n = a->file ? read_file(a, pcm, capacity) : read_bytes(a, pcm, capacity);
     for (int64_t i = 0; i < n * a->pcm.channels; i++) {
         if (isfinite(pcm[i])) continue;
         return -cli_fail(CLI_FAILED, "%s: sample %lld, channel %d is %s", a->in->name,
-                         (long long)(a->at + i / a->pcm.channels), (int)(i % a->pcm.channels),
-                         isnan(pcm[i]) ? "NaN" : "infinite");
+                         (long long)(a->first + a->at + i / a->pcm.channels),
+                         (int)(i % a->pcm.channels), isnan(pcm[i]) ? "NaN" : "infinite");
     }
     if (n > 0) a->at += n;
     return n;

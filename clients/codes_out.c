@@ -8,6 +8,7 @@
 #include "report.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -143,6 +144,36 @@ static int json_finish(struct cli_codes_out *c, int64_t n_source, int64_t n_samp
     fmt_json_text_stop(&text);
     return exit_code;
 }
+
+static int rows_open(struct cli_codes_out *c, int source_rate)
+{
+    (void)source_rate;
+    return cli_output_write(c->out, "[", 1) < 0 ? cli_output_fail(c->out) : CLI_OK;
+}
+
+static int rows_put(struct cli_codes_out *c, const struct cli_frames *f)
+{
+    const size_t K = (size_t)c->codebooks;
+    char block[4096];
+    for (size_t i = 0, fill = 0; i < f->n * K; i++) {
+        const int code = c->model->code_min < 0 ? (int16_t)f->codes[i] : f->codes[i];
+        const char *before = i % K ? "," : c->n_frames || i ? ",[" : "[";
+        fill += (size_t)snprintf(block + fill, sizeof block - fill, "%s%d%s", before, code,
+                                 (i + 1) % K ? "" : "]");
+        if (fill < sizeof block - FMT_JSON_BLOCK && i + 1 < f->n * K) continue;
+        if (cli_output_write(c->out, block, fill) < 0) return cli_output_fail(c->out);
+        fill = 0;
+    }
+    return CLI_OK;
+}
+
+static int rows_finish(struct cli_codes_out *c, int64_t n_source, int64_t n_samples)
+{
+    (void)n_source, (void)n_samples;
+    return cli_output_write(c->out, "]", 1) < 0 ? cli_output_fail(c->out) : CLI_OK;
+}
+
+const struct cli_codes_format cli_codes_rows = {"rows", ".rows", rows_open, rows_put, rows_finish};
 
 static const struct cli_codes_format formats[] = {
     {"tess", ".tess", tess_open, tess_put, tess_finish},

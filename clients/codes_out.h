@@ -1,4 +1,4 @@
-/* Codes out, in one of three formats. */
+/* Codes out, in one of three formats, or as text in a fourth. */
 #ifndef CLI_CODES_OUT_H
 #define CLI_CODES_OUT_H
 
@@ -33,6 +33,9 @@ struct cli_codes_format {
     int (*put)(struct cli_codes_out *codes, const struct cli_frames *frames);
     int (*finish)(struct cli_codes_out *codes, int64_t n_source, int64_t n_samples);
 };
+
+/** Frames as JSON text, [[code, ...], ...], for a file that holds more than codes. */
+extern const struct cli_codes_format cli_codes_rows;
 
 /** The format called "tess", "npy" or "json", or NULL; without a name (NULL) that of the path's
  *  suffix, and .tess where that tells nothing. */

@@ -87,12 +87,24 @@ int cli_open_model(const struct cli_options *options,
     return CLI_OK;
 }
 
+static void print_hex(char *text, const unsigned char *bytes, int n)
+{
+    for (int i = 0; i < n; i++)
+        snprintf(text + 2 * i, 3, "%02x", bytes[i]);
+}
+
 struct cli_fingerprint cli_fingerprint(const unsigned char bytes[8])
 {
     struct cli_fingerprint f;
-    for (int i = 0; i < 8; i++)
-        snprintf(f.text + 2 * i, 3, "%02x", bytes[i]);
+    print_hex(f.text, bytes, 8);
     return f;
+}
+
+struct cli_sha256 cli_sha256(const unsigned char bytes[32])
+{
+    struct cli_sha256 s;
+    print_hex(s.text, bytes, 32);
+    return s;
 }
 
 int cli_fail_made_by(const struct fmt_codes_in *codes,

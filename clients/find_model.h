@@ -52,6 +52,12 @@ struct cli_fingerprint {
 };
 struct cli_fingerprint cli_fingerprint(const unsigned char bytes[8]);
 
+/** All 32 bytes of one as 64 digits. */
+struct cli_sha256 {
+    char text[65];
+};
+struct cli_sha256 cli_sha256(const unsigned char bytes[32]);
+
 /** Kilobits a second of `codebooks` columns. */
 double cli_bitrate(const struct tess_model_info *info, int codebooks);
 

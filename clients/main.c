@@ -16,6 +16,7 @@ static const struct cli_verb verbs[] = {
     {"info",     CLI_INFO,     1, INT_MAX, cli_info,     "FILE...",           "What .tess files hold"        },
     {"verify",   CLI_VERIFY,   2, 2,       cli_verify,   "A B",               "First frame that differs"     },
     {"bench",    CLI_BENCH,    0, 1,       cli_bench,    "[FILE]",            "How fast this machine is"     },
+    {"batch",    CLI_BATCH,    0, 1,       cli_batch,    "[DIR] --out DIR",   "Many recordings to codes"     },
     {"quantize", CLI_QUANTIZE, 3, 3,       cli_quantize, "IN OUT SOUND",      "A model in 8 bits"            },
     {"mic",      CLI_MIC,      0, 1,       cli_mic,      "[OUT]",             "A microphone's sound to codes"},
     {"play",     CLI_PLAY,     1, 1,       cli_play,     "IN",                "Codes to the speaker"         },

@@ -15,23 +15,15 @@ static const char *capability(enum tess_capability c)
     return names[c];
 }
 
-static void hex(const unsigned char sha256[32], char text[65])
-{
-    for (int i = 0; i < 32; i++)
-        snprintf(text + 2 * i, 3, "%02x", sha256[i]);
-}
-
 static cJSON *to_json(const struct tess_model_info *i)
 {
-    char sha256[65];
-    hex(i->sha256, sha256);
     cJSON *root = cJSON_CreateObject();
     cJSON_AddStringToObject(root, "name", i->name);
     cJSON_AddStringToObject(root, "family", i->family);
     cJSON_AddStringToObject(root, "licence", i->licence);
     cJSON_AddStringToObject(root, "arithmetic", i->arithmetic);
     cJSON_AddStringToObject(root, "kernel", i->kernel);
-    cJSON_AddStringToObject(root, "sha256", sha256);
+    cJSON_AddStringToObject(root, "sha256", cli_sha256(i->sha256).text);
     cJSON_AddStringToObject(root, "fingerprint", cli_fingerprint(i->sha256).text);
     cJSON_AddNumberToObject(root, "sample_rate", i->sample_rate);
     cJSON_AddNumberToObject(root, "channels", i->channels);
@@ -63,12 +55,10 @@ static cJSON *to_json(const struct tess_model_info *i)
 
 static void print_text(const struct tess_model_info *i)
 {
-    char sha256[65];
-    hex(i->sha256, sha256);
     printf("name         %s\n", i->name);
     printf("family       %s\n", i->family);
     printf("licence      %s\n", i->licence);
-    printf("sha256       %s\n", sha256);
+    printf("sha256       %s\n", cli_sha256(i->sha256).text);
     printf("fingerprint  %s\n", cli_fingerprint(i->sha256).text);
     printf("sound        %d Hz, channels %d\n", i->sample_rate, i->channels);
     printf("frames       %g a second, hop %d\n", (double)i->sample_rate / i->hop, i->hop);

@@ -13,7 +13,10 @@
 enum { LIVE = CLI_MIC | CLI_PLAY };
 enum { CODE = CLI_ENCODE | CLI_DECODE };
 enum { WORK = CODE | LIVE | CLI_BENCH };
-enum { ALL = WORK | CLI_INFO | CLI_VERIFY | CLI_MODELS | CLI_QUANTIZE };
+enum { TOKENS = CLI_ENCODE | CLI_MIC | CLI_BATCH };
+enum {
+    ALL = WORK | CLI_BATCH | CLI_COMPLETION | CLI_INFO | CLI_VERIFY | CLI_MODELS | CLI_QUANTIZE
+};
 
 struct row {
     const char *name;
@@ -44,13 +47,23 @@ struct row {
     }
 
 static const struct row rows[] = {
-    TEXT("model", 'm', WORK, model, "FILE|NAME", "the model to use"),
-    WHOLE(
-        "codebooks", 0, CLI_ENCODE | CLI_MIC | CLI_BENCH, codebooks, "K", "codes a frame", 1, 1024),
-    WHOLE("n-quantizers", 0, CLI_ENCODE | CLI_MIC, codebooks, "K", "the same", 1, 1024),
-    REAL("bitrate", 'b', CLI_ENCODE | CLI_MIC, bitrate, "KBPS", "the same, in kbit/s", 1e-3, 1e6),
-    TEXT("option", 0, CODE | LIVE, option, "NAME=VALUE", "an option of the model's family"),
+    TEXT("model", 'm', WORK | CLI_BATCH, model, "FILE|NAME", "the model to use"),
+    WHOLE("codebooks", 0, TOKENS | CLI_BENCH, codebooks, "K", "codes a frame", 1, 1024),
+    WHOLE("n-quantizers", 0, TOKENS, codebooks, "K", "the same", 1, 1024),
+    REAL("bitrate", 'b', TOKENS, bitrate, "KBPS", "the same, in kbit/s", 1e-3, 1e6),
+    TEXT("option",
+         0,
+         CODE | LIVE | CLI_BATCH,
+         option,
+         "NAME=VALUE",
+         "an option of the model's family"),
     TEXT("format", 0, CLI_ENCODE, format, "tess|npy|json", "what to write [by OUT's suffix]"),
+    TEXT("format", 0, CLI_BATCH, format, "tess|npy|webdataset|jsonl", "what to write [tess]"),
+    TEXT("out", 0, CLI_BATCH, out, "DIR", "the folder to write to"),
+    TEXT("manifest", 0, CLI_BATCH, manifest, "FILE", "take recordings from lines of JSON"),
+    WHOLE("workers", 0, CLI_BATCH, workers, "N", "files at once [one a core]", 1, 1024),
+    FLAG("resume", 0, CLI_BATCH, resume, "go on with what is in --out"),
+    WHOLE("shard-size", 0, CLI_BATCH, shard_size, "N", "recordings a shard [4096]", 1, 1000000),
     TEXT("save-hash", 0, CLI_ENCODE, save_hash, "FILE", "hashes of every frame"),
     TEXT("rate", 0, CLI_DECODE, rate, "HZ|source", "sample rate to write [the model's]"),
     FLAG("float", 0, CLI_DECODE, as_float, "32-bit float, not 16-bit"),
@@ -68,7 +81,7 @@ static const struct row rows[] = {
     TEXT("connect", 0, LIVE, connect, "URI", "let a tesserad work: tcp:HOST[:PORT] or unix:PATH"),
     TEXT("api-key-file", 0, LIVE, api_key_file, "FILE", "a key for it"),
     WHOLE("runs", 0, CLI_BENCH, runs, "N", "runs to take the median of [5]", 1, 1000),
-    TEXT("kernel", 0, WORK, kernel, "NAME", "scalar, avx2, avx512 or neon"),
+    TEXT("kernel", 0, WORK | CLI_BATCH, kernel, "NAME", "scalar, avx2, avx512 or neon"),
     WHOLE("threads", 't', WORK, threads, "N", "threads to work with [1]", 1, 64),
     REAL("max-error",
          0,

@@ -15,6 +15,8 @@ enum cli_verb_bit {
     CLI_MODELS = 32,
     CLI_MIC = 64,
     CLI_PLAY = 128,
+    CLI_BATCH = 256,
+    CLI_COMPLETION = 512,
     CLI_QUANTIZE = 1024,
 };
 
@@ -38,6 +40,8 @@ struct cli_options {
     char *save;
     char *connect, *api_key_file;
     int runs;
+    char *out, *manifest;
+    int workers, resume, shard_size;
     char **args; /* [n_args], then NULL */
     int n_args;
 };

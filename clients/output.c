@@ -72,6 +72,16 @@ static char *resolve(const char *path)
     return real ? real : strdup(path);
 }
 
+/* It is gone, or has its name. */
+static void forget_temporary(struct cli_output *out)
+{
+    if (out->apart)
+        free(out->temporary);
+    else
+        out->temporary[0] = 0;
+    out->temporary = NULL;
+}
+
 static int open_temporary(struct cli_output *out)
 {
     const char *slash = strrchr(out->path, '/');
@@ -120,6 +130,36 @@ int cli_output_open(struct cli_output *out,
     if (exists && !force) return cli_fail(CLI_FAILED, "%s: exists; -f overwrites it", path);
     out->path = resolve(path);
     return out->path ? open_temporary(out) : cli_fail_memory();
+}
+
+int cli_output_make_folders(const char *path)
+{
+    char folder[PATH_MAX];
+    if (snprintf(folder, sizeof folder, "%s", path) >= PATH_MAX) {
+        errno = ENAMETOOLONG;
+        return -1;
+    }
+    for (char *slash = folder + 1; (slash = strchr(slash, '/')); *slash++ = '/') {
+        *slash = 0;
+        if (mkdir(folder, 0777) < 0 && errno != EEXIST) return -1;
+    }
+    return 0;
+}
+
+int cli_output_open_apart(struct cli_output *out, const char *path)
+{
+    const size_t n = strlen(path) + sizeof ".tmp";
+    *out = (struct cli_output){.fd = -1, .force = true, .seekable = true, .apart = true};
+    out->name = strdup(path);
+    out->path = strdup(path);
+    out->temporary = malloc(n);
+    if (!out->name || !out->path || !out->temporary) return cli_fail_memory();
+    snprintf(out->temporary, n, "%s.tmp", path);
+    const int flags = O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC;
+    out->fd = open(out->temporary, flags, 0666);
+    if (out->fd < 0 && errno == ENOENT && cli_output_make_folders(path) == 0)
+        out->fd = open(out->temporary, flags, 0666);
+    return out->fd < 0 ? fail_now(out) : CLI_OK;
 }
 
 int cli_output_write(void *ctx, const void *bytes, size_t n)
@@ -173,10 +213,7 @@ int cli_output_commit(struct cli_output *out)
     sigset_t before;
     hold_signals(&before);
     bool done = rename(out->temporary, out->path) == 0;
-    if (done) {
-        out->temporary[0] = 0;
-        out->temporary = NULL;
-    }
+    if (done) forget_temporary(out);
     int error = errno;
     sigprocmask(SIG_SETMASK, &before, NULL);
     errno = error;
@@ -188,7 +225,7 @@ void cli_output_close(struct cli_output *out)
     if (out->fd > STDOUT_FILENO) close(out->fd);
     if (out->temporary) {
         unlink(out->temporary);
-        out->temporary[0] = 0;
+        forget_temporary(out);
     }
     free(out->path);
     free(out->name);

@@ -7,9 +7,9 @@
 struct cli_output {
     char *name;      /* for messages */
     char *path;      /* the file's name to be; NULL for a pipe or device */
-    char *temporary; /* its name until the commit; a slot of output.c */
+    char *temporary; /* its name until the commit: of output.c, or if `apart` of this struct */
     int fd;
-    bool force, seekable, is_stdout;
+    bool force, seekable, is_stdout, apart;
     uint64_t at, n_bytes; /* position, and the length so far */
     int error;            /* errno of the first failure */
 };
@@ -21,6 +21,14 @@ int cli_output_open(struct cli_output *out,
                     const char *path,
                     bool force,
                     const struct cli_input *in);
+
+/** Opens a file among many that are written at once, by any thread: its temporary name is
+ *  `path`.tmp, in a folder that is made if need be, and an interrupt does not remove it. What has
+ *  these names is overwritten. Returns 0 or CLI_IO, the reason told. */
+int cli_output_open_apart(struct cli_output *out, const char *path);
+
+/** Makes all folders that lead to `path`. Returns 0 or -1 with errno. */
+int cli_output_make_folders(const char *path);
 
 /** The callbacks of struct tess_io, ctx being a struct cli_output. */
 int cli_output_write(void *ctx, const void *bytes, size_t n);

@@ -14,16 +14,29 @@ void cli_progress_start(struct cli_progress *p, const struct cli_options *option
     *p = (struct cli_progress){isatty(cli_report_fd()) && !options->quiet, now, now, total};
 }
 
-void cli_progress_step(struct cli_progress *p, double done)
+bool cli_progress_due(struct cli_progress *p)
 {
     double now = cli_clock();
-    if (!p->shown || now - p->last < 1) return;
+    if (!p->shown || now - p->last < 1) return false;
     p->last = now;
-    long long s = (long long)done;
+    return true;
+}
+
+struct cli_hours cli_hours(double seconds)
+{
+    const long long s = (long long)seconds;
+    struct cli_hours hours;
+    snprintf(hours.text, sizeof hours.text, "%02lld:%02lld:%02lld", s / 3600, s / 60 % 60, s % 60);
+    return hours;
+}
+
+void cli_progress_step(struct cli_progress *p, double done)
+{
+    if (!cli_progress_due(p)) return;
     char part[16] = "", line[80];
     if (p->total > 0) snprintf(part, sizeof part, "%.0f %%  ", 100 * done / p->total);
-    snprintf(line, sizeof line, "%s%02lld:%02lld:%02lld  %.0fx real time", part, s / 3600,
-             s / 60 % 60, s % 60, done / (now - p->start));
+    snprintf(line, sizeof line, "%s%s  %.0fx real time", part, cli_hours(done).text,
+             done / (p->last - p->start));
     cli_say_progress(line);
 }
 

@@ -14,6 +14,15 @@ struct cli_progress {
 
 void cli_progress_start(struct cli_progress *p, const struct cli_options *options, double total);
 
+/** Whether a line of progress is to be shown now, as once a second. */
+bool cli_progress_due(struct cli_progress *p);
+
+/** Seconds as 00:01:02. */
+struct cli_hours {
+    char text[32];
+};
+struct cli_hours cli_hours(double seconds);
+
 /** To be called after every block; once a second one line is renewed:
  *  `42 %  00:01:02  118x real time`. */
 void cli_progress_step(struct cli_progress *p, double done);

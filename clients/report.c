@@ -5,9 +5,11 @@
 #include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 static bool has_progress;
+static _Thread_local struct cli_told *listener; /* has this thread's lines, instead of people */
 static int own = -1; /* where standard error went before it was taken from the libraries */
 
 int cli_report_fd(void)
@@ -39,12 +41,21 @@ void cli_say_progress(const char *line)
 
 static void say(const char *format, va_list args)
 {
-    char line[1024];
+    char line[sizeof listener->line];
     vsnprintf(line, sizeof line, format, args);
+    if (listener) {
+        memcpy(listener->line, line, sizeof line);
+        return;
+    }
     for (char *c = line; *c; c++)
         if ((unsigned char)*c < ' ' || *c == 0x7f) *c = '?';
     cli_say_progress("");
     dprintf(cli_report_fd(), "tessera: %s\n", line);
+}
+
+void cli_report_to(struct cli_told *told)
+{
+    listener = told;
 }
 
 void cli_say(const char *format, ...)

@@ -35,4 +35,11 @@ int cli_report_fd(void);
 /** Renews the one line of progress on a terminal; "" takes it away, as what is said does. */
 void cli_say_progress(const char *line);
 
+/** From here on what this thread says stands in `told`, the last line as it is and without
+ *  "tessera: ", and nowhere else; NULL ends that. */
+struct cli_told {
+    char line[1024];
+};
+void cli_report_to(struct cli_told *told);
+
 #endif

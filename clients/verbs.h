@@ -12,6 +12,7 @@ int cli_verify(const struct cli_options *options);
 int cli_models(const struct cli_options *options);
 int cli_mic(const struct cli_options *options);
 int cli_play(const struct cli_options *options);
+int cli_batch(const struct cli_options *options);
 int cli_quantize(const struct cli_options *options);
 
 #endif
