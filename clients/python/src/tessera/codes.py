@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 from fractions import Fraction
-from typing import Any, BinaryIO, Optional, Union
+from typing import Any, BinaryIO, Dict, Optional, Union
 
 import numpy as np
 
@@ -114,3 +115,34 @@ class Codes:
             with open(file, "rb") as f:
                 return tess.read(f)
         return tess.read(file)
+
+    def to_webdataset(self, key: str, **fields: Any) -> Dict[str, Any]:
+        """A sample for webdataset.TarWriter: under `key`, the codes as a NumPy file [T, K] and what
+        must be known of them, with `fields` (text, speaker, ...), as JSON. `tessera batch` and
+        tessera.ray write whole shards, whose JSON says more."""
+        from . import shards
+
+        known = {"n_samples": self.n_samples, "sample_rate": self.sample_rate, "duration": self.duration,
+                 "codebook_size": self.codebook_size, "layout": "TK", "model": self.model,
+                 "model_sha256": self.model_sha256}
+        return {"__key__": key, "npy": shards.npy(self), "json": json.dumps({**known, **fields}).encode()}
+
+    def to_lhotse(self, id: str, *, text: Optional[str] = None, speaker: Optional[str] = None,
+                  recording: Any = None, writer: Any = None) -> Any:
+        """A lhotse.MonoCut with the codes [T, K] as its array `codes`, and a supervision where there is
+        text or a speaker. The array stays in memory, or goes to `writer`, any of Lhotse's for arrays,
+        which a manifest that is to be saved needs. `cut.codes.load()` gives every frame;
+        `cut.load_codes()` as many as Lhotse rounds the duration to, a last one less where it is not
+        half full."""
+        from lhotse import MonoCut, SupervisionSegment
+        from lhotse.features.io import MemoryRawWriter
+
+        array = (writer or MemoryRawWriter()).store_array(
+            id, np.ascontiguousarray(self.codes.T), frame_shift=float(1 / self.frame_rate),
+            temporal_dim=0, start=0)
+        said = text is not None or speaker is not None
+        return MonoCut(
+            id=id, start=0, duration=self.duration, channel=0, recording=recording,
+            supervisions=[SupervisionSegment(id=id, recording_id=id, start=0, duration=self.duration,
+                                             text=text, speaker=speaker)] if said else [],
+            custom={"codes": array, "codebook_size": self.codebook_size, "model_sha256": self.model_sha256})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 from typing import BinaryIO, Iterator, Union
 
 
@@ -11,7 +12,7 @@ from typing import BinaryIO, Iterator, Union
 def replacing(path: Union[str, "os.PathLike[str]"]) -> Iterator[BinaryIO]:
     """A binary file beside `path` that takes its place, safe on the disk, when the block ends well;
     else it goes and `path` is as it was."""
-    temporary = f"{os.fspath(path)}.{os.getpid()}.tmp"
+    temporary = f"{os.fspath(path)}.{secrets.token_hex(4)}.tmp"  # several machines may try
     try:
         with open(temporary, "xb") as file:
             yield file
