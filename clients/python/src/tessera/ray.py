@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import functools
+import itertools
 import json
 import math
 import os
@@ -94,6 +95,7 @@ def tokenize(manifest: Path, out: Path, *, model: Optional[Path] = None, codeboo
             lines.flush()
             os.fsync(lines.fileno())
             shutil.rmtree(_path(plan, plan.shard(number))[:-4] + ".parts", ignore_errors=True)
+    _sweep(plan)
     with replacing(_path(plan, "manifest.sorted.jsonl")) as file:
         for item in items:
             if item.id in done:
@@ -118,13 +120,11 @@ def read_manifest(manifest: Path) -> Tuple[List[Item], List[Dict[str, Any]]]:
     ids: Set[str] = set()
     with open(manifest, "rb") as file:
         for place, line in enumerate(file):
-            words: Dict[str, Any] = {}
+            known: Dict[str, str] = {}
             try:
                 if line.strip():
-                    words = _members(line)
-                    items.append(_item(words, place, ids))
+                    items.append(_item(_members(line), place, ids, known))
             except ValueError as error:
-                known = {name: words[name] for name in ("id", "audio") if isinstance(words.get(name), str)}
                 errors.append({"line": place + 1, **known, "error": f"line {place + 1}: {error}"})
     return items, errors
 
@@ -136,12 +136,14 @@ def _members(line: bytes) -> Dict[str, Any]:
     return words
 
 
-def _item(words: Dict[str, Any], place: int, ids: Set[str]) -> Item:
+def _item(words: Dict[str, Any], place: int, ids: Set[str], known: Dict[str, str]) -> Item:
+    """Adds its id to ids, and to `known` what is known of it even if it is none."""
     for name, kinds in (("audio", str), ("id", str), ("text", str), ("speaker", str),
                         ("offset", (int, float)), ("duration", (int, float))):
         value = words.get(name)
         if value is not None and (not isinstance(value, kinds) or isinstance(value, bool)):
             raise InputError(f"{name} is not {'text' if kinds is str else 'a number'}")
+    known.update({name: words[name] for name in ("id", "audio") if words.get(name)})
     if not words.get("audio"):
         raise InputError("no audio")
     offset, duration = float(words.get("offset") or 0), words.get("duration")
@@ -152,6 +154,7 @@ def _item(words: Dict[str, Any], place: int, ids: Set[str]) -> Item:
     elif duration is not None and not 0 <= duration < math.inf:
         raise InputError(f"duration {duration}")
     id = words.get("id") or os.path.splitext(words["audio"])[0].lstrip("/")
+    known["id"] = id
     parts = id.encode().split(b"/")  # refuses what is not UTF-8
     if len(id.encode()) > 1024 or any(not 1 <= len(p) <= 200 or p in (b".", b"..") for p in parts):
         raise InputError("no id that can name a file")
@@ -167,8 +170,7 @@ def _take_up(plan: Plan, by_shard: Dict[int, List[Item]], resume: bool) -> Dict[
     path = pathlib.Path(_path(plan, "manifest.jsonl"))
     if path.exists() and not resume:
         raise InputError(f"{plan.out} holds a batch: resume=True goes on with it")
-    for left in pathlib.Path(plan.out).glob("*.tmp"):  # by a worker that died
-        left.unlink()
+    _sweep(plan)
     lines: Dict[str, bytes] = {}
     if path.exists():
         data = path.read_bytes()
@@ -180,6 +182,12 @@ def _take_up(plan: Plan, by_shard: Dict[int, List[Item]], resume: bool) -> Dict[
     return {item.id: lines[item.id] for number, items in by_shard.items()
             if _is_whole(plan, number, [lines[item.id] for item in items if item.id in lines])
             for item in items if item.id in lines}
+
+
+def _sweep(plan: Plan) -> None:
+    """Removes what workers that died had begun."""
+    for left in pathlib.Path(plan.out).glob("*.tmp"):
+        left.unlink()
 
 
 def _checked(plan: Plan, line: bytes) -> str:
@@ -216,7 +224,7 @@ def _run(plan: Plan, by_shard: Dict[int, List[Item]], numbers: List[int], retrie
     while True:
         most = 2 * int(ray.cluster_resources().get("CPU", 1))  # it may grow meanwhile
         running += [task.remote(plan, n, by_shard[n])
-                    for n, _ in zip(waiting, range(most - len(running)))]
+                    for n in itertools.islice(waiting, max(0, most - len(running)))]
         if not running:
             return
         finished, running = ray.wait(running)
