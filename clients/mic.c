@@ -27,7 +27,8 @@ struct mic {
     struct cli_device microphone, speaker;
     struct cli_intake intake;
     struct cli_playout playout;
-    double cushion; /* seconds that a sample lay there, at last */
+    double cushion_sum; /* samples that lay there, summed over the pieces that came */
+    int64_t n_pieces;
     struct cli_recording recording;
     struct cli_output save_out;
     struct cli_audio_out save;
@@ -86,8 +87,10 @@ static int take_codes(void *ctx, const uint16_t *codes, size_t n_frames)
 static int take_pcm(void *ctx, const float *pcm, size_t n)
 {
     struct mic *m = ctx;
-    const size_t lie = cli_playout_fill(&m->playout) + n;
-    if (m->speaker.stream) m->cushion = (double)lie / m->speaker.rate;
+    if (m->speaker.stream) {
+        m->cushion_sum += (double)(cli_playout_fill(&m->playout) + n);
+        m->n_pieces++;
+    }
     cli_playout_put(&m->playout, pcm, n);
     return CLI_OK;
 }
@@ -223,6 +226,12 @@ static int finish_files(struct mic *m)
 
 /* ---- what was done ---- */
 
+/* Milliseconds that a sample lay before the speaker. */
+static double cushion_ms(const struct mic *m)
+{
+    return m->n_pieces ? 1e3 * m->cushion_sum / (double)m->n_pieces / m->speaker.rate : 0;
+}
+
 static void print_summary(const struct mic *m, double seconds, double kbits)
 {
     const size_t n_lost = atomic_load(&m->intake.n_lost), n_skips = atomic_load(&m->intake.n_skips);
@@ -239,7 +248,7 @@ static void print_summary(const struct mic *m, double seconds, double kbits)
         fprintf(stderr,
                 "speaker: latency %.1f ms and the device's %.1f; %zu underflows, %zu samples "
                 "repeated, %zu cut out, %zu dropped\n",
-                1e3 * m->cushion, 1e3 * m->speaker.latency, atomic_load(&m->playout.n_underflows),
+                cushion_ms(m), 1e3 * m->speaker.latency, atomic_load(&m->playout.n_underflows),
                 m->playout.n_repeated, m->playout.n_cut, m->playout.n_dropped);
 }
 
@@ -261,7 +270,7 @@ static void print_json(const struct mic *m, double seconds, double kbits)
     if (m->options->loopback) {
         const struct cli_playout *p = &m->playout;
         cJSON *speaker = cJSON_AddObjectToObject(root, "speaker");
-        cJSON_AddNumberToObject(speaker, "cushion_ms", 1e3 * m->cushion);
+        cJSON_AddNumberToObject(speaker, "cushion_ms", cushion_ms(m));
         cJSON_AddNumberToObject(speaker, "device_latency_ms", 1e3 * m->speaker.latency);
         cJSON_AddNumberToObject(speaker, "underflows", (double)atomic_load(&p->n_underflows));
         cJSON_AddNumberToObject(speaker, "samples_repeated", (double)p->n_repeated);

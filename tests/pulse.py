@@ -14,6 +14,9 @@ import time
 
 import numpy
 
+# What PulseAudio's libraries leave behind when ALSA has loaded them; to tell it from our own leaks takes
+# whole call stacks.
+LEAKS = "leak:snd_dlopen\n"
 ASOUND = "pcm.!default { type pulse }\nctl.!default { type pulse }\n"
 
 
@@ -22,9 +25,12 @@ class Pulse:
         self.folder = tempfile.TemporaryDirectory(prefix="pulse-")
         home = pathlib.Path(self.folder.name)
         (home / ".asoundrc").write_text(ASOUND)
+        (home / "leaks").write_text(LEAKS)
         plain = {k: v for k, v in os.environ.items() if not k.startswith(("PULSE_", "ALSA_", "TESSERA_"))}
         self.environment = {**plain, "HOME": str(home), "XDG_RUNTIME_DIR": str(home),
-                            "XDG_CONFIG_HOME": str(home), "PULSE_RUNTIME_PATH": str(home / "pulse")}
+                            "XDG_CONFIG_HOME": str(home), "PULSE_RUNTIME_PATH": str(home / "pulse"),
+                            "ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", "") + ":fast_unwind_on_malloc=0",
+                            "LSAN_OPTIONS": f"suppressions={home}/leaks:print_suppressions=0"}
         with open(home / "log", "wb") as log:
             self.process = subprocess.Popen(
                 ["pulseaudio", "-n", "--daemonize=no", "--exit-idle-time=-1", "--use-pid-file=no",

@@ -2,8 +2,8 @@
 """tessera mic and play, with a PulseAudio of their own in place of hardware: what is spoken in a room is
 what the codes hold, and what the codes hold is what is heard there.
 
-A busy machine may make PulseAudio itself skip; sounds are compared in pieces, most of which must be
-whole, and times only printed.
+A busy machine makes PulseAudio itself skip, and a slow build lets a speaker run dry; so sounds are compared
+in pieces, a good part of which must be whole, and times only printed.
 
 Usage: test_mic.py BUILD [...]
 """
@@ -27,8 +27,9 @@ from pulse import Pulse
 build = pathlib.Path(sys.argv.pop(1)).resolve()
 TESSERA = build / "bin/tessera"
 SPEECH = pathlib.Path(__file__).parent / "data/speech.flac"
-RATE, HOP, PIECE = 24000, 320, 6000
+RATE, HOP, PIECE = 24000, 320, 2400
 SECONDS = 2  # of speech
+PART = 0.4   # of it that must be heard whole
 NIGHTLY = bool(os.environ.get("TESSERA_NIGHTLY"))
 FAILED, USAGE, IO, SERVER, INTERRUPTED = 1, 2, 4, 5, 130
 
@@ -64,9 +65,8 @@ def place_of(piece, sound):
 
 
 def parts_found(said, heard, least=0.99):
-    """The part of what was said that was heard as it was: of pieces of a quarter of a second with a voice in
-    them, how many. Pieces of speech that are not the same fit with less than 0.5. The first may be missing:
-    a program listens a moment before it gets something."""
+    """The part of what was said that was heard as it was: of pieces of a tenth of a second with a voice in
+    them, how many. The first may be missing: a program listens a moment before it gets something."""
     pieces = [said[at:at + PIECE] for at in range(0, len(said) - PIECE, PIECE)]
     pieces = [p for p in pieces if numpy.sqrt(numpy.mean(p ** 2)) > 0.01]
     return sum(place_of(p, heard)[1] > least for p in pieces) / len(pieces)
@@ -149,8 +149,8 @@ class Microphone(Case):
                       f"{told['latency_most_ms']:.1f}, and the device's {told['device_latency_ms']:.1f}")
                 self.assertEqual(self.whole(tess, SECONDS / 2)["n_source"], told["samples"])
                 self.same_codes(tess, wav)
-                least = 0.95 if room == "room" else 0.7  # in the hall resampled twice, and not well
-                self.assertGreater(parts_found(self.speech, read_wav(wav)[1], least), 0.5)
+                least = 0.95 if room == "room" else 0.9  # in the hall resampled twice, and not well
+                self.assertGreater(parts_found(self.speech, read_wav(wav)[1], least), PART)
 
     def test_ends_by_itself_and_goes_through_a_pipe(self):
         mic, _ = self.record("--seconds", 1, "--codebooks", 2, "-")
@@ -182,8 +182,7 @@ class Microphone(Case):
         self.assertGreaterEqual(len(cut.stdout), 2 * (2 * RATE - 3 * HOP))
 
     def test_no_device(self):
-        nothing = {"PATH": "/usr/bin:/bin", "HOME": str(self.folder), "XDG_RUNTIME_DIR": str(self.folder),
-                   "PULSE_SERVER": "unix:/nowhere"}
+        nothing = {**self.pulse.environment, "HOME": str(self.folder), "PULSE_SERVER": "unix:/nowhere"}
         none = self.start("mic", "no.tess", env=nothing)
         self.assertEqual(self.finish(none, IO).said, ["tessera: there is no microphone"])
         self.assertFalse((self.folder / "no.tess").exists())
@@ -223,8 +222,8 @@ class Speaker(Case):
                 sound = decoded(self.tess)
                 self.assertEqual(told["samples"], len(sound))
                 # At 24 kHz not a bit is touched; 0.999 would do if PulseAudio's mixing rounded.
-                least = 0.999 if room == "room" else 0.7
-                self.assertGreater(parts_found(sound, numpy.fromfile(heard, "f4"), least), 0.5)
+                least = 0.999 if room == "room" else 0.9
+                self.assertGreater(parts_found(sound, numpy.fromfile(heard, "f4"), least), PART)
 
     def test_a_damaged_file(self):
         damaged = self.folder / "damaged.tess"
@@ -299,7 +298,7 @@ class AtDaemon(Case):
             recorder.terminate()
             recorder.wait()
             heard = numpy.fromfile(self.folder / "heard.f32", "f4")
-            self.assertGreater(parts_found(decoded(self.tess), heard, 0.999), 0.5)
+            self.assertGreater(parts_found(decoded(self.tess), heard, 0.999), PART)
 
     def test_a_daemon_that_dies(self):
         daemon = Daemon(build)
