@@ -8,7 +8,9 @@
 
 enum { SLIPS_A_SECOND = 200 }; /* a slip is 5 ms: a pitch period of the lowest voices, roughly */
 
-static const float quiet = 0.01f; /* -40 dB: between words */
+static const float quiet =
+    0.125f; /* of the loudest of late: between words, in a noisy room as well */
+static const float fading = 0.9f; /* of what was loud, in a second */
 
 int cli_playout_create(struct cli_playout *out, size_t channels, size_t rate, size_t cushion)
 {
@@ -37,6 +39,7 @@ void cli_playout_give(struct cli_playout *out, float *pcm, size_t n)
     const size_t cushion = atomic_load(&out->cushion), fill = cli_playout_fill(out);
     const bool ended = atomic_load(&out->ended);
     const bool playing = atomic_load(&out->playing) || ended || fill >= n + 2 * cushion;
+    atomic_store(&out->asked, n);
 
     size_t got = playing ? tess_ring_read(out->ring, pcm, n * out->channels) : 0;
     const bool underflow = playing && got < n * out->channels && !ended;
@@ -65,11 +68,13 @@ static const float *fade(struct cli_playout *out, const float *from, const float
     return out->piece;
 }
 
-static bool is_quiet(const struct cli_playout *out, const float *pcm, size_t n)
+static bool is_quiet(struct cli_playout *out, const float *pcm, size_t n)
 {
+    float peak = 0;
     for (size_t i = 0; i < n * out->channels; i++)
-        if (fabsf(pcm[i]) > quiet) return false;
-    return true;
+        peak = fmaxf(peak, fabsf(pcm[i]));
+    out->loud = fmaxf(peak, out->loud * (1 - (1 - fading) * (float)n / (float)out->rate));
+    return peak < quiet * out->loud;
 }
 
 static void write_all(struct cli_playout *out, const float *pcm, size_t n)
@@ -105,18 +110,23 @@ static void look_anew(struct cli_playout *out, ptrdiff_t due)
 
 void cli_playout_put(struct cli_playout *out, const float *pcm, size_t n)
 {
-    const size_t fill = cli_playout_fill(out);
+    const size_t fill = cli_playout_fill(out), cushion = atomic_load(&out->cushion);
+    const bool calm = is_quiet(out, pcm, n), playing = atomic_load(&out->playing);
     size_t done = 0;
-    if (!atomic_load(&out->playing))
+    if (!playing && fill > atomic_load(&out->asked) + 2 * cushion) {
+        out->n_cut += n; /* enough to start with: more would only be late */
+        return;
+    }
+    if (!playing)
         look_anew(out, 0);
     else if (fill < out->floor)
         out->floor = fill;
-    if (out->due && (out->since >= out->rate || is_quiet(out, pcm, n))) {
+    if (out->due && (calm || out->since >= out->rate)) {
         done = slip(out, pcm, n);
         look_anew(out, out->due);
     }
     write_all(out, pcm + done * out->channels, n - done);
     out->since += n;
     if (!out->due && out->since >= out->rate)
-        look_anew(out, (ptrdiff_t)atomic_load(&out->cushion) - (ptrdiff_t)out->floor);
+        look_anew(out, (ptrdiff_t)cushion - (ptrdiff_t)out->floor);
 }

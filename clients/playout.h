@@ -14,10 +14,12 @@ struct cli_playout { /* counts are of samples per channel */
     struct tess_ring *ring;
     size_t channels, rate, capacity;
     atomic_bool playing;        /* not while the cushion is being filled */
+    atomic_size_t asked;        /* that the callback wants at a time */
     atomic_size_t cushion;      /* that shall lie here when the next ones come */
     atomic_size_t n_underflows; /* times that the callback found too few */
     atomic_bool ended;          /* no more will come: an empty ring is the end */
     float *piece;               /* the writer's, as what follows */
+    float loud;                 /* greatest value of late */
     size_t floor, since;        /* fewest that lay here, in how many played */
     ptrdiff_t due;              /* to be repeated, or, below 0, to be cut out */
     size_t n_repeated, n_cut;

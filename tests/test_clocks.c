@@ -139,6 +139,25 @@ static void equal_clocks_leave_the_sound_alone(void **state)
     assert_true(h.out.n_cut + h.out.n_repeated < 2 * CUSHION + PLAYED);
 }
 
+/* A speaker that starts late does not stay late. */
+static void nothing_heaps_up_before_the_start(void **state)
+{
+    (void)state;
+    struct cli_playout out;
+    float pcm[PLAYED];
+    assert_int_equal(cli_playout_create(&out, 1, RATE, CUSHION), TESS_OK);
+    for (int i = 0; i < 50; i++)
+        cli_playout_put(&out, voice(), HOP);
+    assert_true(cli_playout_fill(&out) <= 2 * CUSHION + HOP);
+    assert_int_equal(out.n_cut, 50 * HOP - cli_playout_fill(&out));
+    cli_playout_give(&out, pcm, PLAYED);
+    cli_playout_put(&out, voice(), HOP);
+    cli_playout_put(&out, voice(), HOP);
+    cli_playout_give(&out, pcm, PLAYED);
+    assert_true(out.playing);
+    cli_playout_destroy(&out);
+}
+
 /* After an underflow the speaker waits, and for more than before. */
 static void an_underflow_is_counted_and_makes_the_cushion_larger(void **state)
 {
@@ -220,6 +239,7 @@ int main(void)
         cmocka_unit_test(drift_of_clocks_is_bounded),
         cmocka_unit_test(it_is_where_nothing_is_quiet),
         cmocka_unit_test(equal_clocks_leave_the_sound_alone),
+        cmocka_unit_test(nothing_heaps_up_before_the_start),
         cmocka_unit_test(an_underflow_is_counted_and_makes_the_cushion_larger),
         cmocka_unit_test(overflows_are_counted_and_stay_in_place),
     };
