@@ -53,6 +53,16 @@ static char *join(const char *a, const char *b)
     return both ? strcat(strcpy(both, a), b) : NULL;
 }
 
+/* With a slash between them, unless there is nothing to part. */
+static char *join_path(const char *folder, const char *name)
+{
+    const size_t n = strlen(folder);
+    if (!*name || (n > 0 && folder[n - 1] == '/')) return join(folder, name);
+    char *start = join(folder, "/"), *path = start ? join(start, name) : NULL;
+    free(start);
+    return path;
+}
+
 static bool is_good_id(const char *id)
 {
     if (!*id || strlen(id) > MAX_ID) return false;
@@ -144,9 +154,8 @@ static int enter(struct cli_items *items, char *prefix)
     }
     struct level *level = &items->levels[items->n_levels++];
     *level = (struct level){.prefix = prefix};
-    char *folder = join(items->name, "/"), *path = folder ? join(folder, prefix) : NULL;
+    char *path = join_path(items->name, prefix);
     const int exit_code = path ? read_names(level, path) : cli_fail_memory();
-    free(folder);
     free(path);
     return exit_code;
 }
@@ -171,12 +180,10 @@ static int next_file(struct cli_items *items, struct cli_item *item)
         char *path = join(level->prefix, level->names[level->at++]);
         if (!path) return -cli_fail_memory();
         if (path[strlen(path) - 1] != '/') {
-            char *folder = join(items->name, "/");
             item->place = items->place++;
             item->audio = path;
             item->id = cli_options_output(path, "");
-            item->path = folder ? join(folder, path) : NULL;
-            free(folder);
+            item->path = join_path(items->name, path);
             if (!item->id || !item->path) return -cli_fail_memory();
             const int exit_code = check(item);
             return exit_code ? -exit_code : 1;
