@@ -98,12 +98,15 @@ static int find(enum cli_device_way way, const char *wanted)
 static PaStreamParameters parameters(const struct cli_device *d)
 {
     const PaDeviceInfo *info = Pa_GetDeviceInfo(d->number);
+    const PaTime low =
+        d->way == CLI_CAPTURE ? info->defaultLowInputLatency : info->defaultLowOutputLatency;
+    const PaTime high =
+        d->way == CLI_CAPTURE ? info->defaultHighInputLatency : info->defaultHighOutputLatency;
     return (PaStreamParameters){
         .device = d->number,
         .channelCount = d->channels,
         .sampleFormat = paFloat32,
-        .suggestedLatency =
-            d->way == CLI_CAPTURE ? info->defaultLowInputLatency : info->defaultLowOutputLatency,
+        .suggestedLatency = d->unhurried ? high : low,
     };
 }
 

@@ -12,9 +12,10 @@ struct cli_device {
     enum cli_device_way way;
     int number;
     char name[128];
-    int rate, channels;        /* what it is going to be asked for */
-    double latency;            /* seconds: the device's own, once it runs */
-    void *stream;              /* PaStream; NULL: not running */
+    int rate, channels; /* what it is going to be asked for */
+    bool unhurried;     /* the caller's to set: larger buffers, for sound that nobody waits for */
+    double latency;     /* seconds: the device's own, once it runs */
+    void *stream;       /* PaStream; NULL: not running */
     struct cli_intake *intake; /* borrowed: what the callback copies to or from */
     struct cli_playout *playout;
     atomic_llong called; /* when the callback was, ns of the monotonic clock */

@@ -79,6 +79,7 @@ static int open_speaker(struct play *p)
     int exit_code =
         cli_device_choose(s, CLI_PLAYBACK, p->options->device, info->sample_rate, info->channels);
     if (exit_code) return exit_code;
+    s->unhurried = p->in.seekable; /* a pipe may be live */
     const size_t rate = (size_t)s->rate;
     p->codes = malloc(sizeof *p->codes * BLOCK * (size_t)p->codes_in.codebooks);
     if (!p->codes ||
