@@ -232,6 +232,16 @@ class Refused(unittest.TestCase):
         with self.assertRaisesRegex(RuntimeError, "cable"):
             CODEC.encode(SPEECH).save(Broken())
 
+    def test_arrays_of_another_type_are_saved_right(self):
+        codes = CODEC.encode(SPEECH[:9600])
+        for dtype in (np.int64, np.int16):
+            file = io.BytesIO()
+            dataclasses.replace(codes, codes=codes.codes.astype(dtype)).save(file)
+            file.seek(0)
+            np.testing.assert_array_equal(tessera.Codes.load(file).codes, codes.codes)
+        wrong = dataclasses.replace(codes, codes=np.full((4, 30), -1))
+        self.refuses(tessera.CodeError, "from -1", wrong.save, io.BytesIO())
+
     def test_a_file_is_replaced_whole(self):
         with tempfile.TemporaryDirectory() as folder:
             path = f"{folder}/a.tess"

@@ -6,6 +6,7 @@ import os
 import pathlib
 import signal
 import subprocess
+import sys
 import tempfile
 import threading
 import unittest
@@ -100,6 +101,14 @@ class Cluster(unittest.TestCase):
         with self.assertRaisesRegex(tessera.InputError, "another model"):
             self.tokenize(resume=True, codebooks=2)
         self.assertEqual(self.tokenize(resume=True).new, 0)
+
+    def test_from_the_shell(self):
+        words = [sys.executable, "-m", "tessera.ray", self.manifest, "--out", self.out, "--shard-size",
+                 str(SHARD), "--address", ray.get_runtime_context().gcs_address]
+        done = subprocess.run(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        self.assertEqual(done.returncode, 1, done.stderr)
+        self.assertEqual(done.stdout.decode(), f"{CLIPS} items, {CLIPS} of them new, 5 failed\n")
+        self.same()
 
     def test_a_killed_worker(self):
         """A worker is killed in the middle of a shard; another one makes it. One sound is a pipe at first,

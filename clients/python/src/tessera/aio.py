@@ -137,7 +137,8 @@ def _error(payload: bytes) -> ServerError:
 
 
 class _Stream:
-    """A stream of the connection: what the server still takes of it, and what has come."""
+    """A stream of the connection, for one task at a time: what the server still takes of it, and what has
+    come."""
 
     _direction = ""
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import functools
+import importlib
 import itertools
 import json
 import math
@@ -309,4 +310,5 @@ def main(words: Optional[Sequence[str]] = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    # Workers find what they run under the module's own name.
+    sys.exit(importlib.import_module("tessera.ray").main())

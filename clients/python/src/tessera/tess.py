@@ -7,6 +7,7 @@ from typing import Any, BinaryIO, List
 import numpy as np
 
 from ._native import File, ffi, floats, lib, sized, text, uint16s
+from .arrays import as_codes, as_rows
 from .codes import Codes
 from .errors import InputError
 
@@ -25,8 +26,8 @@ def write(codes: Codes, out: BinaryIO) -> None:
         raise InputError(f"the model's name is longer than {ffi.sizeof(info.model) - 1} bytes")
     ffi.memmove(info.model, name, len(name))
     ffi.memmove(info.fingerprint, bytes.fromhex(codes.model_sha256)[:8], 8)
-    rows = np.ascontiguousarray(codes.codes.T)
-    scales = np.zeros(0, np.float32) if codes.scales is None else codes.scales
+    rows = as_rows(as_codes(codes.codes), codes.code_min, codes.codebook_size)
+    scales = np.ascontiguousarray([] if codes.scales is None else codes.scales, np.float32)
     writer = ffi.new("struct tess_writer **")
     file.check(lib.tess_writer_create(writer, file.io, info, ffi.NULL, file.why), ".tess")
     try:
