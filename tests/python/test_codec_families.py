@@ -35,7 +35,8 @@ class Families(unittest.TestCase):
         codes.save(file)
         self.assertEqual(file.getvalue(), coded)
         again = tessera.Codes.load(io.BytesIO(coded))
-        sound = np.frombuffer(command("decode", "-q", "-m", path, "--raw", "--float", "-", "-", stdin=coded), "<f4")
+        decoded = command("decode", "-q", "-m", path, "--raw", "--float", "-", "-", stdin=coded)
+        sound = np.frombuffer(decoded, "<f4")
         for some in (codes, again):
             np.testing.assert_array_equal(codec.decode(some).T.reshape(-1), sound)
         self.assertEqual(codes.codes.dtype, np.int16 if codec.code_min < 0 else np.uint16)
