@@ -66,7 +66,8 @@ if [ -x "$build/bin/tesserad" ]; then
     head -c 48000 noise.raw >second.raw # codes come at the pace of speech
     "$prefix/bin/tessera" encode -q --raw --raw-rate 24000 --raw-chan 1 second.raw second.tess
     "$prefix/bin/tessera" decode -q --raw second.tess second.decoded
-    "$build/bin/tesserad" --port 0 --http-port 0 --unix "$tmp/t.sock" 2>log &
+    : >log
+    "$build/bin/tesserad" --port 0 --http-port 0 --unix "$tmp/t.sock" 2>>log &
     daemon=$!
     trap 'kill $daemon; wait $daemon || true; rm -rf "$tmp"' EXIT
     until port=$(sed -nE 's/.*native protocol on 127\.0\.0\.1:([0-9]+).*/\1/p' log) && [ "$port" ]; do

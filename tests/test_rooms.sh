@@ -31,7 +31,6 @@ formats <sndfile.h>
 clients "src/base.h"
 clients "src/simd.h"
 clients "dsp/stft.h"
-clients <sha2.h>
 clients <curl/curl.h>
 clients <portaudio.h>
 clients <sys/socket.h>
