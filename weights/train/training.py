@@ -120,7 +120,7 @@ class Training:
         """One of the judges learns from half the clips, then says what it thinks of them."""
         c = self.recipe.judges
         judge = draw.one_of(self.judges)
-        half = len(real) // 2 if len(real) > 1 else 1
+        half = max(1, len(real) // 2)
         part = slice(0, half) if self.step % 2 else slice(-half, None)
         with self.autocast():
             loss, real_features = judges.verdict(judge, real[part], made[part])
