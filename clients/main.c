@@ -11,24 +11,31 @@
 #include <string.h>
 
 static const struct cli_verb verbs[] = {
-    {"encode",   CLI_ENCODE,   1, 2,       cli_encode,   "IN [OUT]",          "Sound to codes"               },
-    {"decode",   CLI_DECODE,   1, 2,       cli_decode,   "IN [OUT]",          "Codes to sound"               },
-    {"info",     CLI_INFO,     1, INT_MAX, cli_info,     "FILE...",           "What .tess files hold"        },
-    {"verify",   CLI_VERIFY,   2, 2,       cli_verify,   "A B",               "First frame that differs"     },
-    {"bench",    CLI_BENCH,    0, 1,       cli_bench,    "[FILE]",            "How fast this machine is"     },
-    {"batch",    CLI_BATCH,    0, 1,       cli_batch,    "[DIR] --out DIR",   "Many recordings to codes"     },
-    {"quantize", CLI_QUANTIZE, 3, 3,       cli_quantize, "IN OUT SOUND",      "A model in 8 bits"            },
-    {"mic",      CLI_MIC,      0, 1,       cli_mic,      "[OUT]",             "A microphone's sound to codes"},
-    {"play",     CLI_PLAY,     1, 1,       cli_play,     "IN",                "Codes to the speaker"         },
-    {"models",   CLI_MODELS,   1, 2,       cli_models,   "list | show MODEL", "Which models there are"       },
+    {"encode",     CLI_ENCODE,     1, 2,       cli_encode,     "IN [OUT]",          "Sound to codes"               },
+    {"decode",     CLI_DECODE,     1, 2,       cli_decode,     "IN [OUT]",          "Codes to sound"               },
+    {"info",       CLI_INFO,       1, INT_MAX, cli_info,       "FILE...",           "What .tess files hold"        },
+    {"verify",     CLI_VERIFY,     2, 2,       cli_verify,     "A B",               "First frame that differs"     },
+    {"bench",      CLI_BENCH,      0, 1,       cli_bench,      "[FILE]",            "How fast this machine is"     },
+    {"batch",      CLI_BATCH,      0, 1,       cli_batch,      "[DIR] --out DIR",   "Many recordings to codes"     },
+    {"quantize",   CLI_QUANTIZE,   3, 3,       cli_quantize,   "IN OUT SOUND",      "A model in 8 bits"            },
+    {"mic",        CLI_MIC,        0, 1,       cli_mic,        "[OUT]",             "A microphone's sound to codes"},
+    {"play",       CLI_PLAY,       1, 1,       cli_play,       "IN",                "Codes to the speaker"         },
+    {"models",     CLI_MODELS,     1, 2,       cli_models,     "list | show MODEL", "Which models there are"       },
+    {"completion", CLI_COMPLETION, 1, 1,       cli_completion, "bash | zsh | fish",
+     "What a shell needs to complete words"                                                                        },
 };
 enum { N_VERBS = sizeof verbs / sizeof verbs[0] };
+
+const struct cli_verb *cli_verb(int i)
+{
+    return i < N_VERBS ? &verbs[i] : NULL;
+}
 
 static void print_usage(FILE *to)
 {
     fputs("usage: tessera VERB [OPTION...] ...\n\n", to);
     for (int i = 0; i < N_VERBS; i++)
-        fprintf(to, "  %-8s %-18s %s\n", verbs[i].name, verbs[i].arguments, verbs[i].summary);
+        fprintf(to, "  %-10s %-18s %s\n", verbs[i].name, verbs[i].arguments, verbs[i].summary);
     fputs("\n- is standard input or output. tessera VERB --help lists a verb's options.\n", to);
 }
 

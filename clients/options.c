@@ -217,6 +217,17 @@ void cli_options_help(const struct cli_verb *verb)
     printf("\n%s. See man tessera.\n", verb->summary);
 }
 
+bool cli_option(const struct cli_verb *verb, int i, struct cli_option *option)
+{
+    int row = 0;
+    while (row < N_ROWS && (!(rows[row].verbs & (int)verb->bit) || i-- > 0))
+        row++;
+    if (row == N_ROWS) return false;
+    const struct row *r = &rows[row];
+    *option = (struct cli_option){r->name, r->letter, r->value, r->help};
+    return true;
+}
+
 int cli_options_family(const struct cli_options *options,
                        const struct tess_model_info *info,
                        int *value)

@@ -65,6 +65,14 @@ void cli_options_free(struct cli_options *options);
 /** Prints the verb's usage and options to standard output. */
 void cli_options_help(const struct cli_verb *verb);
 
+/** Option i of a verb, i = 0, 1, ..., as people see it. False past the last. */
+struct cli_option {
+    const char *name;
+    char letter;              /* 0 = none */
+    const char *value, *help; /* value: what is to be given, NULL = nothing */
+};
+bool cli_option(const struct cli_verb *verb, int i, struct cli_option *option);
+
 /** The raw format that the options ask for: defaults 48000 Hz, 2 channels, 16 bits, as opusenc.
  *  Returns 0 or CLI_USAGE, the reason told. */
 int cli_options_raw(const struct cli_options *options, struct fmt_pcm *pcm);

@@ -20,6 +20,13 @@ install(TARGETS tessera EXPORT TesseraTargets
   INCLUDES DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 if(TESS_CLIENTS)
   install(TARGETS tessera_command)
+  set(completion ${CMAKE_BINARY_DIR}/clients/completion)
+  install(FILES ${completion}.bash RENAME tessera
+    DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions)
+  install(FILES ${completion}.zsh RENAME _tessera
+    DESTINATION ${CMAKE_INSTALL_DATADIR}/zsh/site-functions)
+  install(FILES ${completion}.fish RENAME tessera.fish
+    DESTINATION ${CMAKE_INSTALL_DATADIR}/fish/vendor_completions.d)
   install(FILES docs/man/tessera.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
 endif()
 install(DIRECTORY weights/ DESTINATION ${model_dir}

@@ -18,6 +18,9 @@ libdir=$prefix/$(sed -n 's/^CMAKE_INSTALL_LIBDIR:PATH=//p' "$build/CMakeCache.tx
 echo "-- runtime and devel share nothing and have their own"
 install runtime
 test -x "$prefix/bin/tessera" -a -e "$prefix/share/man/man1/tessera.1"
+for file in bash-completion/completions/tessera zsh/site-functions/_tessera fish/vendor_completions.d/tessera.fish; do
+    test -s "$prefix/share/$file"
+done
 test -e "$libdir/libtessera.so.0" -a ! -e "$libdir/libtessera.so" -a ! -e "$prefix/include"
 install devel
 test -e "$libdir/libtessera.so" -a -e "$libdir/libtessera.a"
