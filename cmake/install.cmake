@@ -27,7 +27,7 @@ if(TESS_CLIENTS)
     DESTINATION ${CMAKE_INSTALL_DATADIR}/zsh/site-functions)
   install(FILES ${completion}.fish RENAME tessera.fish
     DESTINATION ${CMAKE_INSTALL_DATADIR}/fish/vendor_completions.d)
-  install(FILES docs/man/tessera.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
+  install(FILES docs/man/tessera.1 docs/man/tessera-batch.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
 endif()
 install(DIRECTORY weights/ DESTINATION ${model_dir}
   FILES_MATCHING PATTERN "*.safetensors" PATTERN "*.md"
