@@ -147,12 +147,11 @@ static void release(struct worker *w, int64_t number)
         i++;
     if (--b->shards[i].n_holds > 0) return;
     b->shards[i] = b->shards[--b->n_shards];
-    if (stopped(b)) return;
 
     const int64_t first = number * b->layout.shard_size, left = b->journal.n_places - first;
     const int64_t n = left < b->layout.shard_size ? left : b->layout.shard_size;
-    struct cli_entry *entries = n > 0 ? malloc((size_t)n * sizeof *entries) : NULL;
-    if (n <= 0) return; /* its items could not even be claimed */
+    if (stopped(b) || n <= 0) return; /* none of its items could even be claimed */
+    struct cli_entry *entries = malloc((size_t)n * sizeof *entries);
     int exit_code = entries ? CLI_OK : cli_fail_memory();
     if (!exit_code) {
         const int n_done = cli_journal_done(&b->journal, first, n, entries);
