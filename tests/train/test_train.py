@@ -25,7 +25,7 @@ SHIPPED, JUDGES = SOURCE / "weights/tessera-24k-speech.safetensors", SOURCE / "w
 BUILD = pathlib.Path(sys.argv[1]).resolve()
 ENVIRONMENT = BUILD / "python/env"
 if __name__ == "__main__" and ENVIRONMENT.exists() and pathlib.Path(sys.prefix) != ENVIRONMENT:
-    os.execv(ENVIRONMENT / "bin/python", ["python", "-B", *sys.argv])
+    os.execv(ENVIRONMENT / "bin/python", [str(ENVIRONMENT / "bin/python"), "-B", *sys.argv])
 
 sys.path.insert(0, str(SOURCE))
 import numpy as np
