@@ -33,8 +33,8 @@ static int open_sound(struct cli_encoding *e, const struct cli_item *item)
     int exit_code = cli_encoding_start(e, item->path);
     const bool is_part = item->offset > 0 || item->duration >= 0;
     if (exit_code || !is_part) return exit_code;
-    const int rate = e->audio.pcm.rate;
-    return cli_audio_in_part(&e->audio, llrint(item->offset * rate),
+    const int rate = e->sound.audio.pcm.rate;
+    return cli_audio_in_part(&e->sound.audio, llrint(item->offset * rate),
                              item->duration < 0 ? INT64_MAX : llrint(item->duration * rate));
 }
 
@@ -63,16 +63,16 @@ static int take(void *ctx, const struct cli_frames *frames)
 /* To the end of the sound and of the file. */
 static int encode(struct work *w, struct cli_coded *coded)
 {
-    const struct cli_audio_in *audio = &w->e->audio;
+    const struct cli_audio_in *audio = &w->e->sound.audio;
     int64_t n_source;
     int exit_code = cli_encoding_run(w->e, take, w);
     if (exit_code) return exit_code;
     if (audio->at < audio->n_samples)
-        return cli_fail(CLI_FAILED, "%s: ends early, after %lld of %lld samples", w->e->in.name,
-                        (long long)audio->at, (long long)audio->n_samples);
+        return cli_fail(CLI_FAILED, "%s: ends early, after %lld of %lld samples",
+                        w->e->sound.in.name, (long long)audio->at, (long long)audio->n_samples);
     cli_encoding_covered(w->e, &n_source, &coded->n_samples);
     if (coded->n_samples == 0)
-        return cli_fail(CLI_FAILED, "%s: too short for a frame", w->e->in.name);
+        return cli_fail(CLI_FAILED, "%s: too short for a frame", w->e->sound.in.name);
     coded->n_frames = w->e->n_frames;
     exit_code = cli_codes_out_finish(&w->codes_out, n_source, coded->n_samples);
     coded->n_bytes = (int64_t)w->out.n_bytes;
@@ -152,7 +152,7 @@ int cli_batch_encode(struct cli_encoding *e,
             cli_output_open_apart(&w.out, cli_layout_item(layout, item->id, item->place).text);
     if (!exit_code)
         exit_code = cli_codes_out_open(&w.codes_out, layout->codes, &w.out, e->info, e->codebooks,
-                                       e->audio.pcm.rate);
+                                       e->sound.audio.pcm.rate);
     if (!exit_code) exit_code = encode(&w, coded);
     cli_codes_out_close(&w.codes_out);
     cli_output_close(&w.out);

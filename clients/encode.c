@@ -28,11 +28,11 @@ static int open_codes(struct encode *e, const char *path)
     char *made_up = path ? NULL : cli_options_output(e->options->args[0], format->suffix);
     if (!path && !made_up) return cli_fail_memory();
     int exit_code =
-        cli_output_open(&e->out, path ? path : made_up, e->options->force, &e->encoding.in);
+        cli_output_open(&e->out, path ? path : made_up, e->options->force, &e->encoding.sound.in);
     free(made_up);
     if (exit_code) return exit_code;
     return cli_codes_out_open(&e->codes_out, format, &e->out, &e->info, e->encoding.codebooks,
-                              e->encoding.audio.pcm.rate);
+                              e->encoding.sound.audio.pcm.rate);
 }
 
 static int open_hashes(struct encode *e)
@@ -43,7 +43,7 @@ static int open_hashes(struct encode *e)
         return cli_fail(CLI_USAGE, "--save-hash: %s encodes a sound at once", e->info.name);
     if (e->out.is_stdout && strcmp(path, "-") == 0)
         return cli_fail(CLI_USAGE, "--save-hash -: standard output holds the codes");
-    int exit_code = cli_output_open(&e->hash_out, path, e->options->force, &e->encoding.in);
+    int exit_code = cli_output_open(&e->hash_out, path, e->options->force, &e->encoding.sound.in);
     if (exit_code) return exit_code;
     return cli_hashes_open(&e->hashes, &e->hash_out, e->model, &e->info, e->encoding.encoder,
                            e->encoding.codebooks);
@@ -62,12 +62,12 @@ static int take(void *ctx, const struct cli_frames *frames)
 
 static int run(struct encode *e)
 {
-    const struct cli_audio_in *audio = &e->encoding.audio;
+    const struct cli_audio_in *audio = &e->encoding.sound.audio;
     cli_progress_start(&e->progress, e->options, (double)audio->n_samples / audio->pcm.rate);
     e->encoding.by_hop = e->hashes.out;
     int exit_code = cli_encoding_run(&e->encoding, take, e);
     if (!exit_code && audio->at < audio->n_samples && !e->options->quiet)
-        cli_say("%s: ends early, after %lld of %lld samples", e->encoding.in.name,
+        cli_say("%s: ends early, after %lld of %lld samples", e->encoding.sound.in.name,
                 (long long)audio->at, (long long)audio->n_samples);
     return exit_code;
 }
@@ -77,8 +77,8 @@ static int finish(struct encode *e)
     int64_t n_source, n_samples;
     cli_encoding_covered(&e->encoding, &n_source, &n_samples);
     if (n_samples < e->encoding.n_samples && !e->options->quiet)
-        cli_say("%s: the last %lld samples fill no frame and are left out", e->encoding.in.name,
-                (long long)(e->encoding.n_samples - n_samples));
+        cli_say("%s: the last %lld samples fill no frame and are left out",
+                e->encoding.sound.in.name, (long long)(e->encoding.n_samples - n_samples));
     int exit_code = cli_codes_out_finish(&e->codes_out, n_source, n_samples);
     if (!exit_code && e->hashes.out) exit_code = cli_output_commit(&e->hash_out);
     if (!exit_code) exit_code = cli_output_commit(&e->out);
@@ -89,7 +89,7 @@ static void summarise(const struct encode *e)
 {
     double seconds = (double)e->encoding.n_samples / e->info.sample_rate;
     struct cli_summary summary = {
-        .input = e->encoding.in.name,
+        .input = e->encoding.sound.in.name,
         .output = e->out.name,
         .model = e->info.name,
         .n_frames = e->codes_out.n_frames,
@@ -111,7 +111,8 @@ static void close_all(struct encode *e)
 
 int cli_encode(const struct cli_options *options)
 {
-    struct encode e = {.options = options, .encoding.in.fd = -1, .out.fd = -1, .hash_out.fd = -1};
+    struct encode e = {
+        .options = options, .encoding.sound.in.fd = -1, .out.fd = -1, .hash_out.fd = -1};
     int codebooks;
     int exit_code =
         cli_open_model(options, cli_model_name(options), TESS_FOR_ENCODING, &e.model, &e.info);

@@ -1,4 +1,4 @@
-/* bytes -> samples -> the model's channels and rate -> frames of codes, a block at a time. Between
+/* samples at the model's rate -> frames of codes, a block at a time. Between
  * two sounds only the encoder and its worker are held. */
 #include "encoding.h"
 
@@ -7,15 +7,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { BLOCK = 65536 }; /* values of all channels: enough frames at once for the full speed */
-
 int cli_encoding_open(struct cli_encoding *e,
                       const struct cli_options *options,
                       const struct tess_model *model,
                       const struct tess_model_info *info,
                       int codebooks)
 {
-    *e = (struct cli_encoding){options, model, info, .codebooks = codebooks, .in.fd = -1};
+    *e = (struct cli_encoding){options, model, info, .codebooks = codebooks, .sound.in.fd = -1};
     struct tess_worker_options how = {.size = sizeof how, .threads = options->threads};
     struct tess_stream_options what = {.size = sizeof what, .codebooks = codebooks};
     int exit_code = cli_options_family(options, info, &what.option);
@@ -49,33 +47,19 @@ int cli_encoding_start(struct cli_encoding *e, const char *path)
 {
     struct fmt_pcm raw;
     int exit_code = cli_options_raw(e->options, &raw);
-    if (!exit_code) exit_code = cli_input_open(&e->in, path);
-    if (!exit_code) exit_code = cli_audio_in_open(&e->audio, &e->in, e->options->raw ? &raw : NULL);
-    if (exit_code) return exit_code;
-
-    const struct fmt_pcm *pcm = &e->audio.pcm;
-    e->n_block = pcm->channels < BLOCK / 256 ? (size_t)(BLOCK / pcm->channels) : 256;
-    e->pcm = malloc(sizeof(float) * e->n_block * (size_t)pcm->channels);
-    if (!e->pcm) return cli_fail_memory();
-    if (!e->options->quiet && pcm->channels > e->info->channels)
-        cli_say("mixing %d channels down to %d", pcm->channels, e->info->channels);
-    if (!e->options->quiet && pcm->rate != e->info->sample_rate)
-        cli_say("resampling %d Hz to %d Hz", pcm->rate, e->info->sample_rate);
-    exit_code = cli_convert_open(&e->convert, e->in.name, pcm->rate, pcm->channels,
-                                 e->info->sample_rate, e->info->channels, e->n_block);
-    return exit_code ? exit_code : make_room(e, e->convert.capacity);
+    if (!exit_code)
+        exit_code = cli_sound_open(&e->sound, path, e->options->raw ? &raw : NULL, e->info,
+                                   !e->options->quiet);
+    return exit_code ? exit_code : make_room(e, e->sound.convert.capacity);
 }
 
 void cli_encoding_stop(struct cli_encoding *e)
 {
-    cli_convert_close(&e->convert);
-    cli_audio_in_close(&e->audio);
-    cli_input_close(&e->in);
+    cli_sound_close(&e->sound);
     free(e->clip);
     free(e->codes);
     free(e->scales);
-    free(e->pcm);
-    e->clip = e->scales = e->pcm = NULL;
+    e->clip = e->scales = NULL;
     e->codes = NULL;
     e->n_clip = e->clip_capacity = 0;
     e->n_samples = e->n_frames = 0;
@@ -97,7 +81,7 @@ push(struct cli_encoding *e, const float *pcm, size_t n, bool end, cli_take_fram
         .scale_capacity = e->n_scales,
     };
     int error = tess_encode(e->worker, &job, 1);
-    if (error) return cli_fail(CLI_FAILED, "%s: %s", e->in.name, tess_strerror(error));
+    if (error) return cli_fail(CLI_FAILED, "%s: %s", e->sound.in.name, tess_strerror(error));
     e->n_samples += (int64_t)n;
     e->n_frames += job.n_frames;
     struct cli_frames frames = {e->codes, (size_t)job.n_frames, e->scales, (size_t)job.n_scales};
@@ -110,7 +94,7 @@ static int keep(struct cli_encoding *e, const float *pcm, size_t n)
     const size_t channels = (size_t)e->info->channels;
     if ((int64_t)(e->n_clip + n) > e->info->max_samples)
         return cli_fail(CLI_FAILED, "%s: longer than the %lld s that %s encodes at once",
-                        e->in.name, (long long)e->info->max_samples / e->info->sample_rate,
+                        e->sound.in.name, (long long)e->info->max_samples / e->info->sample_rate,
                         e->info->name);
     if (e->n_clip + n > e->clip_capacity) {
         size_t capacity = 2 * (e->n_clip + n);
@@ -141,18 +125,13 @@ push_all(struct cli_encoding *e, const float *pcm, size_t n, cli_take_frames *ta
 
 int cli_encoding_run(struct cli_encoding *e, cli_take_frames *take, void *ctx)
 {
-    int64_t n_read, n;
-    do {
-        n_read = cli_audio_in_read(&e->audio, e->pcm, e->n_block);
-        if (n_read < 0) return (int)-n_read;
-        do { /* the sound's end (n_read = 0) takes as many turns as the resampler has blocks left */
-            const float *pcm;
-            n = cli_convert_push(&e->convert, e->pcm, (size_t)n_read, &pcm);
-            if (n < 0) return cli_fail(CLI_FAILED, "%s: %s", e->in.name, tess_strerror((int)n));
-            int exit_code = push_all(e, pcm, (size_t)n, take, ctx);
-            if (exit_code) return exit_code;
-        } while (n_read == 0 && n > 0);
-    } while (n_read > 0);
+    const float *pcm;
+    int64_t n;
+    while ((n = cli_sound_next(&e->sound, &pcm)) > 0) {
+        int exit_code = push_all(e, pcm, (size_t)n, take, ctx);
+        if (exit_code) return exit_code;
+    }
+    if (n < 0) return (int)-n;
     int exit_code = e->n_clip ? make_room(e, e->n_clip) : CLI_OK;
     return exit_code ? exit_code : push(e, e->clip, e->n_clip, true, take, ctx);
 }
@@ -160,9 +139,9 @@ int cli_encoding_run(struct cli_encoding *e, cli_take_frames *take, void *ctx)
 void cli_encoding_covered(const struct cli_encoding *e, int64_t *n_source, int64_t *n_samples)
 {
     const int64_t covered = e->n_frames * e->info->hop;
-    *n_source = e->audio.at;
+    *n_source = e->sound.audio.at;
     *n_samples = e->n_samples;
     if (!e->info->drops_partial || covered >= e->n_samples) return;
-    *n_source = covered * e->audio.pcm.rate / e->info->sample_rate;
+    *n_source = covered * e->sound.audio.pcm.rate / e->info->sample_rate;
     *n_samples = covered;
 }

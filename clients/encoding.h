@@ -2,10 +2,9 @@
 #ifndef CLI_ENCODING_H
 #define CLI_ENCODING_H
 
-#include "audio_in.h"
 #include "codes_out.h"
-#include "convert.h"
 #include "options.h"
+#include "sound.h"
 
 /* A model's encoder, for one sound after the other. */
 struct cli_encoding {
@@ -17,13 +16,9 @@ struct cli_encoding {
     int codebooks;
     bool by_hop; /* pushes end where hops do */
 
-    struct cli_input in; /* the sound, from here on */
-    struct cli_audio_in audio;
-    struct cli_convert convert;
-    float *pcm; /* [n_block][channels of the sound] */
-    size_t n_block;
-    uint16_t *codes; /* [n_codes][codebooks] */
-    float *scales;   /* [n_scales], of segments */
+    struct cli_sound sound; /* and what belongs to it, from here on */
+    uint16_t *codes;        /* [n_codes][codebooks] */
+    float *scales;          /* [n_scales], of segments */
     size_t n_codes, n_scales;
     int64_t n_samples, n_frames; /* at the model's rate, so far */
     float *clip; /* [clip_capacity][channels]: of a model that needs all samples at once */

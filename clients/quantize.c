@@ -1,11 +1,10 @@
 /* `tessera quantize`: a model in, the same model with its linear layers in 8 bits out, and what each of
  * them costs, measured on some speech. */
-#include "audio_in.h"
-#include "convert.h"
 #include "find_model.h"
 #include "json_out.h"
 #include "output.h"
 #include "report.h"
+#include "sound.h"
 #include "verbs.h"
 
 #include <cjson/cJSON.h>
@@ -18,60 +17,29 @@
 enum {
     SECONDS = 60,        /* of sound in all: more changes no figure's second digit */
     SECONDS_A_FILE = 10, /* of a folder's files */
-    BLOCK = 4096,
 };
 
-struct sound {
+struct speech {
     const struct tess_model_info *info;
     float *pcm; /* [capacity][channels] */
     size_t n, capacity;
 };
 
-/* What fits of n samples; 0 when that was all of them. */
-static size_t keep(struct sound *s, const float *pcm, size_t n, size_t until)
+/* Up to sample `until` of all. */
+static int read_file(struct speech *s, const char *path, size_t until)
 {
-    const size_t channels = (size_t)s->info->channels, some = n < until - s->n ? n : until - s->n;
-    memcpy(s->pcm + s->n * channels, pcm, some * channels * sizeof *pcm);
-    s->n += some;
-    return s->n < until;
-}
-
-static int convert(struct sound *s, struct cli_audio_in *audio, const char *name, size_t until)
-{
-    struct cli_convert c;
-    const struct tess_model_info *info = s->info;
-    float *block = malloc(sizeof *block * BLOCK * (size_t)audio->pcm.channels);
-    int exit_code = cli_convert_open(&c, name, audio->pcm.rate, audio->pcm.channels,
-                                     info->sample_rate, info->channels, BLOCK);
-    if (!block) exit_code = cli_fail_memory();
-    int64_t n_read = 1, n = 1;
-    while (!exit_code && (n_read > 0 || n > 0)) {
-        const float *pcm;
-        if (n_read > 0) n_read = cli_audio_in_read(audio, block, BLOCK);
-        if (n_read < 0) exit_code = (int)-n_read;
-        if (exit_code) break;
-        n = cli_convert_push(&c, block, (size_t)n_read, &pcm);
-        if (n < 0) exit_code = cli_fail(CLI_FAILED, "%s: %s", name, tess_strerror((int)n));
-        if (n > 0 && !keep(s, pcm, (size_t)n, until)) break;
+    const size_t channels = (size_t)s->info->channels;
+    struct cli_sound sound;
+    const float *pcm;
+    int64_t n = 0;
+    int exit_code = cli_sound_open(&sound, path, NULL, s->info, false);
+    while (!exit_code && s->n < until && (n = cli_sound_next(&sound, &pcm)) > 0) {
+        const size_t some = (size_t)n < until - s->n ? (size_t)n : until - s->n;
+        memcpy(s->pcm + s->n * channels, pcm, some * channels * sizeof *pcm);
+        s->n += some;
     }
-    cli_convert_close(&c);
-    free(block);
-    return exit_code;
-}
-
-static int read_file(struct sound *s, const char *path, size_t until)
-{
-    struct cli_input in;
-    struct cli_audio_in audio;
-    int exit_code = cli_input_open(&in, path);
-    if (exit_code) return exit_code;
-    exit_code = cli_audio_in_open(&audio, &in, NULL);
-    if (!exit_code) {
-        exit_code = convert(s, &audio, path, until);
-        cli_audio_in_close(&audio);
-    }
-    cli_input_close(&in);
-    return exit_code;
+    cli_sound_close(&sound);
+    return n < 0 ? (int)-n : exit_code;
 }
 
 static int is_visible(const struct dirent *entry)
@@ -80,7 +48,7 @@ static int is_visible(const struct dirent *entry)
 }
 
 /* The start of each file, in the order of their names; what is no sound is said and passed over. */
-static int read_folder(struct sound *s, const char *folder)
+static int read_folder(struct speech *s, const char *folder)
 {
     struct dirent **entries;
     const size_t each = (size_t)(SECONDS_A_FILE * s->info->sample_rate);
@@ -99,7 +67,7 @@ static int read_folder(struct sound *s, const char *folder)
     return CLI_OK;
 }
 
-static int read_sound(struct sound *s, const char *path)
+static int read_speech(struct speech *s, const char *path)
 {
     struct stat status;
     s->capacity = (size_t)(SECONDS * s->info->sample_rate);
@@ -136,7 +104,7 @@ static void on_layer(void *ctx, const struct tess_quantized_layer *layer)
     }
 }
 
-static int quantize(const struct cli_options *options, const char *in, const struct sound *sound)
+static int quantize(const struct cli_options *options, const char *in, const struct speech *speech)
 {
     struct cli_output out;
     struct report report = {.options = options};
@@ -146,8 +114,8 @@ static int quantize(const struct cli_options *options, const char *in, const str
     if (root) report.layers = cJSON_AddArrayToObject(root, "layers");
     const struct tess_io io = {.ctx = &out, .write = cli_output_write};
     const struct tess_quantize_options how = {.size = sizeof how,
-                                              .pcm = sound->pcm,
-                                              .n_samples = sound->n,
+                                              .pcm = speech->pcm,
+                                              .n_samples = speech->n,
                                               .max_error = options->max_error / 100,
                                               .report = on_layer,
                                               .ctx = &report};
@@ -178,9 +146,9 @@ int cli_quantize(const struct cli_options *options)
     if (!exit_code) exit_code = cli_open_model(options, path, TESS_FOR_ENCODING, &model, &info);
     if (exit_code) return exit_code;
     tess_model_close(model);
-    struct sound sound = {.info = &info};
-    exit_code = read_sound(&sound, options->args[2]);
-    if (!exit_code) exit_code = quantize(options, path, &sound);
-    free(sound.pcm);
+    struct speech speech = {.info = &info};
+    exit_code = read_speech(&speech, options->args[2]);
+    if (!exit_code) exit_code = quantize(options, path, &speech);
+    free(speech.pcm);
     return exit_code;
 }

@@ -204,7 +204,6 @@ static void multiply(const struct tess_matrix *matrix, struct part part, int n_r
         now.scale = matrix->scale + panel * NR;
         now.bias = matrix->bias + panel * NR;
         now.n_left = matrix->n - panel * NR;
-        now.y = part.y + panel * NR;
         for (int i = 0, row = 0; i < n_tiles; i++, row += now.n_rows) { /* 13 are 7 and 6 */
             now.n_rows = (n_rows - row + n_tiles - i - 1) / (n_tiles - i);
             now.q = part.q + (size_t)row * part.depth;

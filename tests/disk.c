@@ -6,8 +6,9 @@
  *     TESSERA_DISK_AT=n
  *
  * At the process's end it says on standard error how many calls there were. */
-#define _GNU_SOURCE
-#include <dlfcn.h>
+#define _GNU_SOURCE /* for RTLD_NEXT */
+#include "preload.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -18,15 +19,6 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-#define EXPORT __attribute__((visibility("default")))
-/* The C library's function of that name. */
-#define REAL(name)                                                                                 \
-    static __typeof__(name) *real;                                                                 \
-    if (!real) {                                                                                   \
-        void *found = dlsym(RTLD_NEXT, #name);                                                     \
-        memcpy(&real, &found, sizeof real);                                                        \
-    }
 
 static bool kills, fills;
 static unsigned long at;

@@ -8,8 +8,9 @@
  *     TESSERA_FAULT_EVERY=n
  *
  * At the process's end it says on standard error how often it did. */
-#define _GNU_SOURCE
-#include <dlfcn.h>
+#define _GNU_SOURCE /* for RTLD_NEXT */
+#include "preload.h"
+
 #include <errno.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -21,15 +22,6 @@
 #include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
-
-#define EXPORT __attribute__((visibility("default")))
-/* The C library's function of that name. */
-#define REAL(name)                                                                                 \
-    static __typeof__(name) *real;                                                                 \
-    if (!real) {                                                                                   \
-        void *found = dlsym(RTLD_NEXT, #name);                                                     \
-        memcpy(&real, &found, sizeof real);                                                        \
-    }
 
 static const char *kind;
 static unsigned long every;

@@ -1,21 +1,10 @@
-/* The matrix product of every kernel of this CPU, bit for bit against gemm.h's definition. Every
- * buffer is a malloc of its exact size, so that the address sanitizer sees a step past its end. */
-#include "src/gemm.h"
-#include "tests/check.h"
+/* The matrix product of every kernel of this CPU, bit for bit against gemm.h's definition. */
+#include "tests/product.h"
 #include "tests/random.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-
-static const float UNTOUCHED = -77.0f;
-
-static float *floats(size_t n)
-{
-    float *p = malloc(n * sizeof *p);
-    assert_non_null(p);
-    return p;
-}
 
 static float half_value(uint16_t half)
 {
@@ -48,29 +37,6 @@ plain_product(const struct tess_windows *rows, const float *w, const float *bias
             }
             y[m * n + i] = acc + (bias ? bias[i] : 0.0f);
         }
-}
-
-/* The first n_rows rows at one kernel; outputs stand `gap` floats further apart than they need. */
-static void check_kernel(const struct tess_matrix *matrix,
-                         struct tess_windows rows,
-                         int n_rows,
-                         int gap,
-                         const float *expected)
-{
-    const int n = matrix->n, stride = n + gap;
-    const size_t n_y = (size_t)((n_rows - 1) * stride + n);
-    float *y = floats(n_y), *scratch = floats(tess_gemm_scratch(matrix));
-    for (size_t i = 0; i < n_y; i++)
-        y[i] = UNTOUCHED;
-    rows.n_rows = n_rows;
-    tess_gemm(matrix, &rows, y, (size_t)stride, scratch);
-    for (int m = 0; m < n_rows; m++) {
-        assert_memory_equal(y + m * stride, expected + m * n, (size_t)n * sizeof *y);
-        for (int i = n; i < stride && m < n_rows - 1; i++)
-            assert_true(y[m * stride + i] == UNTOUCHED);
-    }
-    free(y);
-    free(scratch);
 }
 
 struct shape {
@@ -111,7 +77,7 @@ static void check_shape(struct shape s, const int *counts, int n_counts)
             tess_matrix_create(&matrix, w, s.has_bias ? bias : NULL, s.n, k, isa, &memory), 0);
         assert_int_equal(matrix.half, s.halves);
         for (int c = 0; c < n_counts; c++)
-            check_kernel(&matrix, rows, counts[c], c % 2 ? 3 : 0, expected);
+            check_product(&matrix, rows, counts[c], c % 2 ? 3 : 0, expected);
         tess_matrix_destroy(&matrix, &memory);
     }
     free(x);
@@ -208,8 +174,8 @@ static void test_every_half_is_exact(void **state)
         enum tess_isa isa = (enum tess_isa)tess_base_isa(tess_kernel_name(i));
         assert_int_equal(tess_matrix_create(&matrix, w, NULL, N, 1, isa, &memory), 0);
         assert_true(matrix.half);
-        check_kernel(&matrix, rows, 1, 0, expected);
-        check_kernel(&matrix, rows, ROWS, 0, expected);
+        check_product(&matrix, rows, 1, 0, expected);
+        check_product(&matrix, rows, ROWS, 0, expected);
         tess_matrix_destroy(&matrix, &memory);
     }
     free(w);

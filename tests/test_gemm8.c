@@ -1,18 +1,15 @@
-/* Linear layers in 8 bits at every kernel of this CPU, bit for bit against gemm8.h's definition. Every
- * buffer is a malloc of its exact size, so that the address sanitizer sees a step past its end. */
+/* Linear layers in 8 bits at every kernel of this CPU, bit for bit against gemm8.h's definition. */
 #include "src/gemm8.h"
-#include "tests/check.h"
+#include "tests/product.h"
 #include "tests/random.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-static const float UNTOUCHED = -77.0f;
-
-static void *room(size_t n, size_t size)
+static int8_t *bytes(size_t n)
 {
-    void *p = malloc(n * size);
+    int8_t *p = malloc(n);
     assert_non_null(p);
     return p;
 }
@@ -27,8 +24,8 @@ static void plain_row(const struct tess_windows *rows,
                       float *y)
 {
     const int k = rows->taps * rows->width;
-    int8_t *q = room((size_t)k, 1);
-    float *x = room((size_t)k, sizeof *x), max = 0.0f;
+    int8_t *q = bytes((size_t)k);
+    float *x = floats((size_t)k), max = 0.0f;
     for (int i = 0; i < k; i++) {
         x[i] = rows->x[(size_t)m * rows->row_stride + (size_t)(i / rows->width) * rows->tap_stride +
                        (size_t)(i % rows->width)];
@@ -59,29 +56,6 @@ static void fill(float *x, size_t n, uint64_t *seed)
         x[i] = random_float(seed) * (i % 97 == 0 ? 30.0f : 1.0f); /* some rows have an outlier */
 }
 
-static void check_rows(const struct tess_matrix *matrix,
-                       struct tess_windows rows,
-                       int n_rows,
-                       int gap,
-                       const float *expected)
-{
-    const size_t n = (size_t)matrix->n, stride = n + (size_t)gap;
-    const size_t n_y = ((size_t)n_rows - 1) * stride + n;
-    float *y = room(n_y, sizeof *y);
-    float *scratch = room(tess_gemm_scratch(matrix), sizeof *scratch);
-    for (size_t i = 0; i < n_y; i++)
-        y[i] = UNTOUCHED;
-    rows.n_rows = n_rows;
-    tess_gemm(matrix, &rows, y, stride, scratch);
-    for (size_t m = 0; m < (size_t)n_rows; m++) {
-        assert_memory_equal(y + m * stride, expected + m * n, n * sizeof *y);
-        for (size_t i = n; i < stride && m + 1 < (size_t)n_rows; i++)
-            assert_true(y[m * stride + i] == UNTOUCHED);
-    }
-    free(y);
-    free(scratch);
-}
-
 /* At every kernel and several counts of rows; a row is compared with itself computed alone. */
 static void check_shape(struct shape s)
 {
@@ -89,10 +63,10 @@ static void check_shape(struct shape s)
     const int k = s.taps * s.width;
     const size_t n_x =
         (size_t)((MAX_ROWS - 1) * s.row_stride + (s.taps - 1) * s.tap_stride + s.width);
-    float *x = room(n_x, sizeof *x), *bias = room((size_t)s.n, sizeof *bias);
-    float *scale = room((size_t)s.n, sizeof *scale);
-    float *expected = room((size_t)(MAX_ROWS * s.n), sizeof *expected);
-    int8_t *w = room((size_t)(s.n * k), 1);
+    float *x = floats(n_x), *bias = floats((size_t)s.n);
+    float *scale = floats((size_t)s.n);
+    float *expected = floats((size_t)(MAX_ROWS * s.n));
+    int8_t *w = bytes((size_t)(s.n * k));
     uint64_t seed = (uint64_t)(s.n * 1000 + k);
     fill(x, n_x, &seed);
     fill(bias, (size_t)s.n, &seed);
@@ -118,7 +92,7 @@ static void check_shape(struct shape s)
                                                  k, isa, &memory),
                          0);
         for (size_t c = 0; c < sizeof counts / sizeof *counts; c++)
-            check_rows(&matrix, rows, counts[c], c % 2 ? 3 : 0, expected);
+            check_product(&matrix, rows, counts[c], c % 2 ? 3 : 0, expected);
         tess_matrix_destroy(&matrix, &memory);
     }
     free(x);
@@ -168,7 +142,7 @@ static void test_edges_of_a_row(void **state)
         struct tess_matrix matrix;
         enum tess_isa isa = (enum tess_isa)tess_base_isa(tess_kernel_name(i));
         assert_int_equal(tess_matrix_create_int8(&matrix, w, &scale, &bias, 1, 4, isa, &memory), 0);
-        float y[4], *scratch = room(tess_gemm_scratch(&matrix), sizeof *scratch);
+        float y[4], *scratch = floats(tess_gemm_scratch(&matrix));
         struct tess_windows rows = {.x = x[0], .row_stride = 4, .taps = 1, .width = 4, .n_rows = 4};
         tess_gemm(&matrix, &rows, y, 1, scratch);
         for (int m = 0; m < 4; m++)
