@@ -10,12 +10,12 @@
 #include "find_model.h"
 #include "json_out.h"
 #include "machine.h"
+#include "output.h"
 #include "progress.h"
 #include "report.h"
 #include "verbs.h"
 
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -66,17 +66,6 @@ static void interrupt(int number)
 {
     (void)number;
     if (atomic_exchange(&interrupted, 1)) _exit(CLI_INTERRUPTED);
-}
-
-static void catch_interrupts(void)
-{
-    static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
-    const struct sigaction action = {.sa_handler = interrupt};
-    struct sigaction old;
-    for (size_t i = 0; i < sizeof signals / sizeof signals[0]; i++) {
-        sigaction(signals[i], NULL, &old);
-        if (old.sa_handler != SIG_IGN) sigaction(signals[i], &action, NULL);
-    }
 }
 
 static int stopped(const struct batch *b)
@@ -372,7 +361,7 @@ int cli_batch(const struct cli_options *options)
     b.silent.quiet = 1;
     int exit_code = open_all(&b, folder);
     if (!exit_code) {
-        catch_interrupts();
+        cli_output_on_interrupt(interrupt);
         exit_code = run(&b);
         if (exit_code == CLI_INTERRUPTED) cli_say("interrupted");
         if (!exit_code) exit_code = finish(&b, folder ? folder : options->manifest);

@@ -33,16 +33,21 @@ static void interrupted(int signal_number)
 static const int interrupts[] = {SIGINT, SIGTERM, SIGHUP};
 enum { N_INTERRUPTS = sizeof interrupts / sizeof interrupts[0] };
 
-void cli_output_catch_signals(void)
+void cli_output_on_interrupt(void (*handler)(int signal_number))
 {
-    struct sigaction action = {.sa_handler = interrupted};
+    const struct sigaction action = {.sa_handler = handler};
     for (int i = 0; i < N_INTERRUPTS; i++) {
         struct sigaction old;
         sigaction(interrupts[i], NULL, &old);
         if (old.sa_handler != SIG_IGN) sigaction(interrupts[i], &action, NULL);
     }
-    action.sa_handler = SIG_IGN;
-    sigaction(SIGPIPE, &action, NULL);
+}
+
+void cli_output_catch_signals(void)
+{
+    const struct sigaction ignore = {.sa_handler = SIG_IGN};
+    cli_output_on_interrupt(interrupted);
+    sigaction(SIGPIPE, &ignore, NULL);
 }
 
 static void hold_signals(sigset_t *before)

@@ -47,4 +47,8 @@ int cli_output_fail(const struct cli_output *out);
  *  closed pipe is an error of write. */
 void cli_output_catch_signals(void);
 
+/** From here on an interrupt (SIGINT, SIGTERM, SIGHUP, where they are not ignored) calls the handler
+ *  instead. */
+void cli_output_on_interrupt(void (*handler)(int signal_number));
+
 #endif
