@@ -100,35 +100,33 @@ static int64_t size_of(const char *path)
 }
 
 /* Notes where runs begin in a shard: of all entries, or only of those that are not marked as parts.
- * Returns how large the shard then is. */
-static int64_t
+ * Returns whether the shard is like that. */
+static bool
 lay_out(const struct cli_layout *l, struct cli_entry **entries, size_t n, const bool *is_part)
 {
+    const struct cli_path path = cli_layout_file(l, cli_layout_codes(l, "", entries[0]->key).text);
     int64_t at = 0;
     for (size_t i = 0; i < n; i++) {
-        if (is_part && is_part[i]) continue;
-        entries[i]->run_at = at;
-        at += cli_shard_run(l, entries[i]);
+        const bool is_in = !is_part || !is_part[i];
+        entries[i]->run_at = is_in ? at : -1;
+        if (is_in) at += cli_shard_run(l, entries[i]);
     }
-    return at + cli_shard_end(l, at);
+    return at + cli_shard_end(l, at) == size_of(path.text) &&
+           cli_shard_holds(l, path.text, entries, n);
 }
 
 /* Each entry of a shard is in it, or has come later and is a part; the bytes must add up. What was
  * stopped between the new shard's name and the removal of its parts is both. */
 static void settle(const struct cli_layout *l, struct cli_entry **entries, size_t n, bool *is_part)
 {
-    const int64_t key = entries[0]->key;
-    const int64_t size = size_of(cli_layout_file(l, cli_layout_codes(l, "", key).text).text);
-    if (size >= 0 && lay_out(l, entries, n, NULL) == size) return;
+    if (lay_out(l, entries, n, NULL)) return;
     for (size_t i = 0; i < n; i++) {
         const struct cli_path part = cli_layout_item(l, "", entries[i]->key);
         is_part[i] = size_of(part.text) == entries[i]->n_bytes;
     }
-    const bool adds_up = lay_out(l, entries, n, is_part) == size;
-    for (size_t i = 0; i < n; i++) {
-        if (is_part[i]) entries[i]->run_at = -1;
+    const bool adds_up = lay_out(l, entries, n, is_part);
+    for (size_t i = 0; i < n; i++)
         if (!is_part[i] && !adds_up) entries[i]->line_at = entries[i]->run_at = -1;
-    }
 }
 
 static int settle_all(struct cli_journal *j)

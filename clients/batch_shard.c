@@ -74,9 +74,9 @@ static int copy_part(struct cli_output *out, const char *path, int64_t n)
     return exit_code;
 }
 
-static int put_head(struct cli_output *out, int64_t key, const char *suffix, int64_t n)
+static void make_head(char head[BLOCK], int64_t key, const char *suffix, int64_t n)
 {
-    char head[BLOCK] = "";
+    memset(head, 0, BLOCK);
     snprintf(head, 100, "%09lld%s", (long long)key, suffix);
     strcpy(head + 100, "0000644");
     strcpy(head + 108, "0000000");
@@ -93,7 +93,32 @@ static int put_head(struct cli_output *out, int64_t key, const char *suffix, int
     for (int i = 0; i < BLOCK; i++)
         sum += (unsigned char)head[i];
     snprintf(head + 148, 7, "%06o", sum);
+}
+
+static int put_head(struct cli_output *out, int64_t key, const char *suffix, int64_t n)
+{
+    char head[BLOCK];
+    make_head(head, key, suffix, n);
     return put(out, head, sizeof head);
+}
+
+bool cli_shard_holds(const struct cli_layout *l,
+                     const char *path,
+                     struct cli_entry *const *entries,
+                     size_t n)
+{
+    if (!is_tar(l)) return true;
+    const int fd = open(path, O_RDONLY | O_CLOEXEC);
+    bool holds = fd >= 0;
+    for (size_t i = 0; i < n && holds; i++) {
+        char want[BLOCK], head[BLOCK];
+        if (entries[i]->run_at < 0) continue;
+        make_head(want, entries[i]->key, ".npy", entries[i]->n_bytes);
+        holds = pread(fd, head, BLOCK, (off_t)entries[i]->run_at) == BLOCK &&
+                memcmp(head, want, BLOCK) == 0;
+    }
+    if (fd >= 0) close(fd);
+    return holds;
 }
 
 /* Two members, or one line. */

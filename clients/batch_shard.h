@@ -8,6 +8,13 @@
 int64_t cli_shard_run(const struct cli_layout *layout, const struct cli_entry *entry);
 int64_t cli_shard_end(const struct cli_layout *layout, int64_t n_items);
 
+/** Whether the runs of entries [n] begin where run_at says, -1 being nowhere, in a shard whose size
+ *  is right. A tar's size is rounded up, so the heads of its members are read; lines cannot be mistaken. */
+bool cli_shard_holds(const struct cli_layout *layout,
+                     const char *path,
+                     struct cli_entry *const *entries,
+                     size_t n);
+
 /** Writes a shard of entries [n] in the order of their places, unless it is there and none has come
  *  to it; then removes its parts. Any thread, one for each shard. Returns 0 or CLI_IO, the reason
  *  told. */
