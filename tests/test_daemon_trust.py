@@ -16,6 +16,7 @@ import struct
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import unittest
 
@@ -275,8 +276,16 @@ class Clients(WithDaemon):
         def lives(n):
             list(clients.map(lambda _: self.healthy(), range(n)))
             until(lambda: self.daemon.n_files() <= files)
+        all_here = threading.Barrier(64)
+
+        def together(_):
+            client = self.daemon.connect()
+            client.open(1, direction="encode").pcm(PCM_BYTES[:20 * HOP])
+            all_here.wait(60)
+            client.close()
         files = self.daemon.n_files()
         with concurrent.futures.ThreadPoolExecutor(64) as clients:
+            list(clients.map(together, range(64)))  # as many at once as there may be by chance later
             lives(300)
             before = self.daemon.rss()
             lives(10000 if NIGHTLY else 300)
