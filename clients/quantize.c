@@ -109,7 +109,10 @@ static int quantize(const struct cli_options *options, const char *in, const str
     struct cli_output out;
     struct report report = {.options = options};
     int exit_code = cli_output_open(&out, options->args[1], options->force, NULL);
-    if (exit_code) return exit_code;
+    if (exit_code) {
+        cli_output_close(&out);
+        return exit_code;
+    }
     cJSON *root = options->json ? cJSON_CreateObject() : NULL;
     if (root) report.layers = cJSON_AddArrayToObject(root, "layers");
     const struct tess_io io = {.ctx = &out, .write = cli_output_write};

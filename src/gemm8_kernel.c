@@ -77,7 +77,10 @@ static inline void store_quanta(quantum *to, vi q, int n)
     lanes narrow = __builtin_convertvector(q, lanes);
     memcpy(one, &narrow, sizeof one);
 #endif
-    memcpy(to, one, (size_t)(n < TESS_LANES ? n : TESS_LANES) * sizeof *to);
+    if (n >= TESS_LANES)
+        memcpy(to, one, sizeof one);
+    else if (n > 0)
+        memcpy(to, one, (size_t)n * sizeof *to);
 }
 
 static float largest(const float *x, int n, float so_far)
