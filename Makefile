@@ -1,7 +1,8 @@
 # The short way in: each target installs what is missing and builds with CMake into build/.
 #   make run        encode and decode a minute of speech        make test    every test
 #   make install    [PREFIX=/usr/local] [DESTDIR=]               make bench   how fast it is here
-#   make bench-families   the published families beside PyTorch, which must be installed
+#   make bench LYRA=FOLDER   beside Lyra v2, too, whose networks are in FOLDER
+#   make bench-families      the published families beside PyTorch, which must be installed
 PREFIX ?= /usr/local
 JOBS   ?= $(shell nproc)
 speech := tests/data/speech.flac
@@ -32,7 +33,7 @@ test: all
 	ctest --test-dir build --output-on-failure --no-tests=error --parallel $(JOBS) --label-exclude nightly
 
 bench: all
-	build/bin/tessera bench
+	python3 -B tests/bench_peers.py build $(if $(LYRA),--lyra $(LYRA))
 
 bench-families: all
 	python3 -B tests/families/make_models.py build/families

@@ -41,6 +41,27 @@ static int open_file(struct cli_audio_in *a)
     return CLI_OK;
 }
 
+/* A WAV file's head may announce more than the file has, of which libsndfile says nothing. */
+static int open_sound(struct cli_audio_in *a)
+{
+    struct fmt_wav wav;
+    const int64_t announced = cli_wav_peek(a->in, &wav) ? fmt_wav_samples(&wav) : -1;
+    if (cli_input_seek(a->in, 0) < 0) return cli_input_fail(a->in);
+    int exit_code = open_file(a);
+    if (announced > a->n_samples) a->n_samples = announced;
+    return exit_code;
+}
+
+/* A WAV that comes through a pipe is read as it comes. */
+static int open_stream(struct cli_audio_in *a, const struct fmt_wav *wav)
+{
+    a->in->at = (size_t)wav->start;
+    a->pcm = wav->pcm;
+    a->bytes_left = wav->n_bytes;
+    a->n_samples = fmt_wav_samples(wav);
+    return open_bytes(a);
+}
+
 int cli_audio_in_open(struct cli_audio_in *a, struct cli_input *in, const struct fmt_pcm *raw)
 {
     *a = (struct cli_audio_in){
@@ -52,13 +73,10 @@ int cli_audio_in_open(struct cli_audio_in *a, struct cli_input *in, const struct
         if (n >= 0) a->n_samples = (int64_t)((uint64_t)n / fmt_pcm_bytes(raw));
         return open_bytes(a);
     }
-    if (!in->seekable && cli_wav_read_head(in, &a->pcm, &a->bytes_left)) {
-        if (a->bytes_left != UINT64_MAX)
-            a->n_samples = (int64_t)(a->bytes_left / fmt_pcm_bytes(&a->pcm));
-        return open_bytes(a);
-    }
+    struct fmt_wav wav;
+    if (!in->seekable && cli_wav_peek(in, &wav)) return open_stream(a, &wav);
     int exit_code = in->seekable ? CLI_OK : cli_input_spool(in);
-    return exit_code ? exit_code : open_file(a);
+    return exit_code ? exit_code : open_sound(a);
 }
 
 int cli_audio_in_part(struct cli_audio_in *a, int64_t first, int64_t n)
@@ -98,7 +116,7 @@ static int64_t read_bytes(struct cli_audio_in *a, float *pcm, size_t capacity)
         ptrdiff_t got = n ? cli_input_read(a->in, a->bytes + a->n_fill, n) : 0;
         if (got < 0) return -cli_input_fail(a->in);
         if (n == 0 && !a->in->seekable) drain(a->in);
-        if (got == 0 && a->n_fill > 0)
+        if (got == 0 && a->n_fill > 0 && a->n_samples < 0)
             return -cli_fail(CLI_FAILED, "%s: ends inside a sample", a->in->name);
         if (got == 0) return 0;
         a->n_fill += (size_t)got;

@@ -176,11 +176,12 @@ static bool next(struct worker *w, struct cli_item *item, uint32_t *entry)
     while (!stopped(b) && (got = cli_items_next(b->items, item)) != 0) {
         if (got > 0) {
             got = cli_journal_claim(&b->journal, item, entry);
+            if (got == -CLI_USAGE) stop(w, CLI_USAGE); /* before a shard is written without it */
             if (got == 0) hold(b, shard_of(b, item));
             turn_to(w, shard_of(b, item));
             if (got == 0) return true;
         }
-        if (got < 0) fail_item(w, item);
+        if (got < 0 && got != -CLI_USAGE) fail_item(w, item);
         if (got > 0) b->n_found++;
         cli_item_free(item);
         show_progress(b);
@@ -204,7 +205,8 @@ static int step(void *ctx, int64_t n_samples)
 static int encode(struct worker *w, const struct cli_item *item, struct cli_coded *coded)
 {
     struct batch *b = w->batch;
-    const int exit_code = cli_batch_encode(&w->encoding, &b->layout, item, step, b, coded);
+    const int exit_code =
+        cli_batch_encode(&w->encoding, &b->layout, item, b->journal.is_taken_up, step, b, coded);
     if (exit_code || !b->layout.shard || coded->n_bytes >> 33 == 0) return exit_code;
     return cli_fail(CLI_FAILED, "%s: its codes are more than the 8 GiB of a shard's member",
                     item->path);
@@ -324,9 +326,11 @@ static int open_all(struct batch *b, const char *folder)
         exit_code = cli_open_model(o, cli_model_name(o), TESS_FOR_ENCODING, &b->model, &b->info);
     if (!exit_code) exit_code = cli_choose_codebooks(o, &b->info, &b->codebooks);
     if (!exit_code) exit_code = cli_options_family(o, &b->info, &option);
-    if (!exit_code) exit_code = cli_items_open(&b->items, folder, o->manifest);
     if (!exit_code)
-        exit_code = cli_journal_open(&b->journal, &b->layout, o->resume, &b->info, b->codebooks);
+        exit_code = cli_items_open(&b->items, folder, o->manifest, o->resume && b->layout.shard);
+    if (!exit_code)
+        exit_code = cli_journal_open(&b->journal, &b->layout, o->resume, b->items, &b->info,
+                                     b->codebooks, option);
     cli_progress_start(&b->progress, o, 0);
     if (!exit_code && b->progress.shown) b->n_total = cli_items_count(folder, o->manifest);
     return exit_code;

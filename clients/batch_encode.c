@@ -38,6 +38,30 @@ static int open_sound(struct cli_encoding *e, const struct cli_item *item)
                              item->duration < 0 ? INT64_MAX : llrint(item->duration * rate));
 }
 
+static int open_output(struct cli_output *out,
+                       const struct cli_layout *l,
+                       const struct cli_item *item,
+                       bool force)
+{
+    const struct cli_path codes =
+        cli_layout_file(l, cli_layout_codes(l, item->id, item->place).text);
+    struct stat st;
+    const bool exists = lstat(codes.text, &st) == 0;
+    if (!l->shard && cli_layout_is_taken(item->id))
+        return cli_fail(CLI_FAILED, "%s: is to lie below a file of the batch itself", codes.text);
+    if (exists && S_ISDIR(st.st_mode))
+        return cli_fail(CLI_FAILED, "%s: %s", codes.text, strerror(EISDIR));
+    if (exists && !force)
+        return cli_fail(CLI_FAILED, "%s: exists; --resume overwrites it", codes.text);
+    return cli_output_open_apart(out, cli_layout_item(l, item->id, item->place).text, force);
+}
+
+/* Whether the names of other items leave no room for this one's; else it is the disk. */
+static bool is_in_the_way(int error)
+{
+    return error == EISDIR || error == ENOTDIR || error == EEXIST || error == ENAMETOOLONG;
+}
+
 static void hash(SHA2_CTX *sha, const struct cli_frames *frames, int codebooks)
 {
     uint8_t block[4096];
@@ -96,6 +120,7 @@ add_members(cJSON *root, struct work *w, const struct cli_layout *l, const struc
 {
     const struct tess_model_info *info = w->e->info;
     const struct cli_item *item = w->item;
+    const struct cli_family_text option = cli_options_family_text(info, w->e->option);
     const int divisor = common_divisor(info->sample_rate, info->hop);
     char key[24];
     uint8_t digest[SHA256_DIGEST_LENGTH];
@@ -118,6 +143,7 @@ add_members(cJSON *root, struct work *w, const struct cli_layout *l, const struc
            cJSON_AddStringToObject(root, "dtype", info->code_min < 0 ? "i16" : "u16") &&
            cJSON_AddStringToObject(root, "model", info->name) &&
            cJSON_AddStringToObject(root, "model_sha256", cli_sha256(info->sha256).text) &&
+           (!option.text[0] || cJSON_AddStringToObject(root, "option", option.text)) &&
            cJSON_AddStringToObject(root, "token_sha256", cli_sha256(digest).text) &&
            add_seconds(root, "duration", (double)coded->n_samples / info->sample_rate) &&
            cJSON_AddNumberToObject(root, "n_bytes", (double)coded->n_bytes) &&
@@ -139,6 +165,7 @@ static int make_line(struct work *w, const struct cli_layout *l, struct cli_code
 int cli_batch_encode(struct cli_encoding *e,
                      const struct cli_layout *layout,
                      const struct cli_item *item,
+                     bool force,
                      cli_step *step,
                      void *ctx,
                      struct cli_coded *coded)
@@ -147,13 +174,12 @@ int cli_batch_encode(struct cli_encoding *e,
     *coded = (struct cli_coded){0};
     SHA256Init(&w.sha);
     int exit_code = open_sound(e, item);
-    if (!exit_code)
-        exit_code =
-            cli_output_open_apart(&w.out, cli_layout_item(layout, item->id, item->place).text);
+    if (!exit_code) exit_code = open_output(&w.out, layout, item, force);
     if (!exit_code)
         exit_code = cli_codes_out_open(&w.codes_out, layout->codes, &w.out, e->info, e->codebooks,
                                        e->sound.audio.pcm.rate);
     if (!exit_code) exit_code = encode(&w, coded);
+    if (exit_code == CLI_IO && !layout->shard && is_in_the_way(w.out.error)) exit_code = CLI_FAILED;
     cli_codes_out_close(&w.codes_out);
     cli_output_close(&w.out);
     cli_encoding_stop(e);

@@ -17,10 +17,12 @@ struct cli_coded {
 typedef int cli_step(void *ctx, int64_t n_samples);
 
 /** Encodes the item. Returns 0, with its codes on disk under the name that the layout gives them; or an
- *  exit code, the reason told unless it was `step`'s, and nothing is left behind. */
+ *  exit code, the reason told unless it was `step`'s, and nothing is left behind. It is CLI_FAILED where
+ *  other files are in the way: a folder, or without `force` what has the codes' name. */
 int cli_batch_encode(struct cli_encoding *e,
                      const struct cli_layout *layout,
                      const struct cli_item *item,
+                     bool force,
                      cli_step *step,
                      void *ctx,
                      struct cli_coded *coded);

@@ -4,6 +4,7 @@
 
 #include "formats/json.h"
 #include "formats/utf8.h"
+#include "input.h"
 #include "options.h"
 #include "report.h"
 
@@ -33,7 +34,8 @@ struct cli_items {
     struct level *levels; /* [n_levels] */
     size_t n_levels, capacity;
     FILE *manifest;
-    char *line; /* [MAX_LINE + 1] */
+    bool is_over; /* the manifest */
+    char *line;   /* [MAX_LINE + 1] */
 };
 
 void cli_item_free(struct cli_item *item)
@@ -243,7 +245,7 @@ static int take_members(const struct cli_items *items, const cJSON *root, struct
     if (!exit_code) exit_code = take_text(items, root, "text", &item->text);
     if (!exit_code) exit_code = take_text(items, root, "speaker", &item->speaker);
     if (!exit_code) exit_code = take_seconds(items, root, "offset", &item->offset);
-    if (!exit_code && cJSON_HasObjectItem(root, "offset"))
+    if (!exit_code && cJSON_GetObjectItemCaseSensitive(root, "offset"))
         exit_code = take_seconds(items, root, "duration", &item->duration);
     if (exit_code) return exit_code;
     if (!item->audio || !*item->audio)
@@ -258,12 +260,11 @@ static int take_members(const struct cli_items *items, const cJSON *root, struct
     return item->id && item->path ? check(item) : cli_fail_memory();
 }
 
-/* Said once if it is no real end: without the file the next item is a file of no folder, so none. */
+/* Said once if it is no real end. */
 static int end_of_lines(struct cli_items *items)
 {
     const int error = ferror(items->manifest) ? errno : 0;
-    fclose(items->manifest);
-    items->manifest = NULL;
+    items->is_over = true;
     return error ? -cli_fail(CLI_FAILED, "%s: %s", items->name, strerror(error)) : 0;
 }
 
@@ -292,21 +293,41 @@ static int next_line(struct cli_items *items, struct cli_item *item)
     return exit_code ? -exit_code : 1;
 }
 
+static int open_manifest(struct cli_items *items, bool twice)
+{
+    struct stat st;
+    struct cli_input in = {.name = items->name, .fd = open(items->name, O_RDONLY | O_CLOEXEC)};
+    int exit_code = in.fd < 0 || fstat(in.fd, &st) < 0 ? cli_input_fail(&in) : CLI_OK;
+    if (!exit_code && twice && !S_ISREG(st.st_mode)) exit_code = cli_input_spool(&in);
+    if (!exit_code && !(items->manifest = fdopen(in.fd, "r"))) exit_code = cli_input_fail(&in);
+    if (exit_code) cli_input_close(&in);
+    return exit_code;
+}
+
 /* ---- either ---- */
 
-int cli_items_open(struct cli_items **to, const char *folder, const char *manifest)
+int cli_items_open(struct cli_items **to, const char *folder, const char *manifest, bool twice)
 {
     struct cli_items *items = *to = calloc(1, sizeof *items);
     if (!items) return cli_fail_memory();
     items->name = folder ? folder : manifest;
-    if (folder) {
-        char *prefix = strdup("");
-        return prefix ? enter(items, prefix) : cli_fail_memory();
-    }
+    if (folder) return cli_items_again(items);
     items->line = malloc(MAX_LINE + 1);
-    items->manifest = fopen(manifest, "re");
-    if (!items->line) return cli_fail_memory();
-    return items->manifest ? CLI_OK : cli_fail(CLI_FAILED, "%s: %s", manifest, strerror(errno));
+    return items->line ? open_manifest(items, twice) : cli_fail_memory();
+}
+
+int cli_items_again(struct cli_items *items)
+{
+    items->place = 0;
+    items->is_over = false;
+    if (items->manifest) {
+        rewind(items->manifest);
+        return CLI_OK;
+    }
+    while (items->n_levels > 0)
+        leave(items);
+    char *prefix = strdup("");
+    return prefix ? enter(items, prefix) : cli_fail_memory();
 }
 
 void cli_items_close(struct cli_items *items)
@@ -323,6 +344,7 @@ void cli_items_close(struct cli_items *items)
 int cli_items_next(struct cli_items *items, struct cli_item *item)
 {
     *item = (struct cli_item){.duration = -1};
+    if (items->is_over) return 0;
     return items->manifest ? next_line(items, item) : next_file(items, item);
 }
 
@@ -333,7 +355,7 @@ int64_t cli_items_count(const char *folder, const char *manifest)
     struct stat st;
     int64_t n = 0;
     if (manifest && (stat(manifest, &st) < 0 || !S_ISREG(st.st_mode))) return 0;
-    int more = cli_items_open(&items, folder, manifest) == CLI_OK;
+    int more = cli_items_open(&items, folder, manifest, false) == CLI_OK;
     while (more && items->manifest && read_line(items->manifest, items->line) >= 0)
         n++;
     while (more && !items->manifest && (more = cli_items_next(items, &item)) != 0) {

@@ -2,6 +2,7 @@
 #ifndef CLI_BATCH_ITEMS_H
 #define CLI_BATCH_ITEMS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /* A recording or a part of one; docs/batch.md. Texts are NULL where nothing is known. */
@@ -18,10 +19,14 @@ void cli_item_free(struct cli_item *item);
 
 struct cli_items;
 
-/** Begins with the sound files below `folder`, or if it is NULL with the lines of `manifest`.
- *  Returns 0 or an exit code, the reason told. */
-int cli_items_open(struct cli_items **items, const char *folder, const char *manifest);
+/** Begins with the sound files below `folder`, or if it is NULL with the lines of `manifest`; `twice` if
+ *  cli_items_again is to follow: a pipe is then read to its end first. Returns 0 or an exit code, the
+ *  reason told. */
+int cli_items_open(struct cli_items **items, const char *folder, const char *manifest, bool twice);
 void cli_items_close(struct cli_items *items);
+
+/** Begins again. Returns as above. */
+int cli_items_again(struct cli_items *items);
 
 /** The next item. Returns 1, 0 at the end, or a negated exit code, the reason told: *item then holds
  *  what is known of an item that cannot be, and others may follow. Free it either way. */

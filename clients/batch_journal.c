@@ -1,6 +1,6 @@
 /* Items and their lines in, files that survive an end at any moment out. A line stands in the manifest
- * only after its codes are under their name, whole lines are appended by one write, and a line that
- * did not fit is taken back. For each item some 60 bytes are held. */
+ * only after its codes are under their name, lines are appended whole, and one that did not fit is
+ * taken back. For each item some 60 bytes are held. */
 #include "batch_journal.h"
 
 #include "batch_resume.h"
@@ -92,7 +92,7 @@ static bool
 is_done(const struct cli_journal *j, const struct cli_entry *entry, const struct cli_item *item)
 {
     if (entry->line_at < 0) return false;
-    if (j->layout->shard) return entry->key == item->place;
+    if (j->layout->shard) return true;
     struct stat st;
     return stat(cli_layout_item(j->layout, item->id, item->place).text, &st) == 0 &&
            st.st_size == entry->n_bytes;
@@ -105,6 +105,9 @@ int cli_journal_claim(struct cli_journal *j, const struct cli_item *item, uint32
     if (entry->is_claimed)
         return -cli_fail(CLI_FAILED, "%s: another recording has the id \"%s\"", item->path,
                          item->id);
+    if (j->layout->shard && entry->line_at >= 0 && entry->key != item->place)
+        return -cli_fail(CLI_USAGE, "%s: is at another place than when the batch began",
+                         item->path);
     *index = (uint32_t)(entry - j->entries);
     if (!note_place(j, item->place, *index)) return -cli_fail_memory();
     entry->is_claimed = true;
@@ -129,26 +132,46 @@ int cli_journal_done(const struct cli_journal *j,
 
 /* ---- files ---- */
 
+/* Without a manifest nothing may be there that it would lead to be overwritten. */
+static int make_manifest(const struct cli_layout *l, int *fd)
+{
+    static const char *const others[] = {"errors.jsonl", "manifest.sorted.jsonl"};
+    struct stat st;
+    for (int i = 0; i < 2; i++) {
+        const struct cli_path path = cli_layout_file(l, others[i]);
+        if (lstat(path.text, &st) == 0)
+            return cli_fail(CLI_FAILED, "%s: exists, but no " MANIFEST, path.text);
+    }
+    *fd = open(cli_layout_file(l, MANIFEST).text, O_RDWR | O_APPEND | O_CREAT | O_EXCL | O_CLOEXEC,
+               0666);
+    return CLI_OK;
+}
+
 int cli_journal_open(struct cli_journal *j,
                      const struct cli_layout *layout,
                      bool resume,
+                     struct cli_items *items,
                      const struct tess_model_info *model,
-                     int codebooks)
+                     int codebooks,
+                     int option)
 {
     *j = (struct cli_journal){.layout = layout};
     const struct cli_path path = cli_layout_file(layout, MANIFEST);
     if (cli_output_make_folders(path.text) < 0) return fail(j, MANIFEST);
-    const int flags = O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC;
-    const int fd = open(path.text, resume ? flags : flags | O_EXCL, 0666);
-    if (fd < 0 && errno == EEXIST)
-        return cli_fail(CLI_FAILED, "%s: exists; --resume goes on with it", path.text);
+    int fd = open(path.text, O_RDWR | O_APPEND | O_CLOEXEC), exit_code = CLI_OK;
+    j->is_taken_up = fd >= 0;
+    if (fd < 0 && errno == ENOENT) exit_code = make_manifest(layout, &fd);
+    if (exit_code) return exit_code;
     j->manifest = fd < 0 ? NULL : fdopen(fd, "r+");
     if (!j->manifest) return fail(j, MANIFEST);
+    if (j->is_taken_up && !resume)
+        return cli_fail(CLI_FAILED, "%s: exists; --resume goes on with it", path.text);
     struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
     if (fcntl(fd, F_SETLK, &lock) < 0 && (errno == EACCES || errno == EAGAIN))
         return cli_fail(CLI_FAILED, "%s: another batch is at work on it", path.text);
-    unlink(cli_layout_file(layout, "errors.jsonl").text);
-    return cli_resume(j, model, codebooks);
+    exit_code = cli_resume(j, items, model, codebooks, option);
+    if (!exit_code) unlink(cli_layout_file(layout, "errors.jsonl").text);
+    return exit_code;
 }
 
 void cli_journal_close(struct cli_journal *j)
@@ -165,8 +188,10 @@ int cli_journal_put(
     struct cli_journal *j, uint32_t entry, const char *line, size_t n, int64_t n_bytes)
 {
     const int fd = fileno(j->manifest);
-    errno = ENOSPC; /* what a part of a line means */
-    if (write(fd, line, n) != (ptrdiff_t)n) {
+    size_t at = 0; /* the call after a part of a line tells why it was one */
+    for (ptrdiff_t put; at < n && (put = write(fd, line + at, n - at)) > 0;)
+        at += (size_t)put;
+    if (at < n) {
         const int error = errno;
         if (ftruncate(fd, j->n_manifest) == 0) errno = error;
         return fail(j, MANIFEST);
@@ -236,7 +261,7 @@ int cli_journal_sort(const struct cli_journal *j)
     struct cli_output out;
     struct cli_entry entry;
     int exit_code =
-        cli_output_open_apart(&out, cli_layout_file(j->layout, "manifest.sorted.jsonl").text);
+        cli_output_open_apart(&out, cli_layout_file(j->layout, "manifest.sorted.jsonl").text, true);
     for (int64_t place = 0; place < j->n_places && !exit_code; place++)
         if (cli_journal_done(j, place, 1, &entry)) exit_code = put_line(j, &entry, &out);
     if (!exit_code) exit_code = cli_output_commit(&out);

@@ -16,6 +16,8 @@ struct cli_entry {
     int64_t run_at;  /* where its bytes begin in its shard; -1 = its codes are a part */
     int32_t n_line;  /* bytes of the line without its line feed */
     bool is_claimed;
+    bool is_seen,
+        is_in_place; /* of shards, when the input is compared: it has the item, as its line */
 };
 
 /* Not for two threads at once, but for cli_journal_sync. */
@@ -23,6 +25,7 @@ struct cli_journal {
     const struct cli_layout *layout; /* borrowed */
     FILE *manifest;                  /* open and locked as long as the batch runs */
     int64_t n_manifest;              /* its bytes */
+    bool is_taken_up;                /* it was there before, so what lies beside it is a batch's */
     FILE *errors;                    /* NULL until there is one */
     struct cli_entry *entries;       /* [n_entries] */
     uint32_t n_entries, entry_capacity;
@@ -32,18 +35,22 @@ struct cli_journal {
     int64_t n_places, place_capacity;
 };
 
-/** Opens the layout's folder, which is made if need be; `resume` takes up what is there, else nothing
- *  may be. Its lines must be of this model and number of codebooks. Borrows the layout. Returns 0 or
- *  an exit code, the reason told. */
+/** Opens the layout's folder, which is made if need be; `resume` takes up what is there, else no manifest
+ *  may be. Its lines must be of this model, number of codebooks and option, and those of shards tell of
+ *  the items, which are gone through for that and begun again. Borrows the layout. Returns 0 or an exit
+ *  code, the reason told. */
 int cli_journal_open(struct cli_journal *j,
                      const struct cli_layout *layout,
                      bool resume,
+                     struct cli_items *items,
                      const struct tess_model_info *model,
-                     int codebooks);
+                     int codebooks,
+                     int option);
 void cli_journal_close(struct cli_journal *j);
 
 /** Takes note of an item, whose entry's index goes to *entry. Returns 1 if it is done, 0 if it is to
- *  be done, or a negated exit code, the reason told: another item has this id. */
+ *  be done, or a negated exit code, the reason told: CLI_FAILED if another item has this id, CLI_USAGE if
+ *  it is done at another place. */
 int cli_journal_claim(struct cli_journal *j, const struct cli_item *item, uint32_t *entry);
 
 /** Appends the line [n] of an item whose codes of n_bytes are on disk, a line feed at its end.

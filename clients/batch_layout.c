@@ -10,25 +10,51 @@
 
 enum { MAX_FOLDER = PATH_MAX - 2048 }; /* so that all names below it fit */
 
+static const struct {
+    const char *name, *codes, *shard;
+} formats[] = {
+    {"tess",       "tess", NULL    },
+    {"npy",        "npy",  NULL    },
+    {"webdataset", "npy",  ".tar"  },
+    {"jsonl",      "rows", ".jsonl"},
+};
+enum { N_FORMATS = sizeof formats / sizeof formats[0] };
+
+static const struct cli_codes_format *codes_of(int format)
+{
+    const struct cli_codes_format *codes = cli_codes_format(formats[format].codes, NULL);
+    return codes ? codes : &cli_codes_rows;
+}
+
 int cli_layout(struct cli_layout *l, const char *format, const char *folder, int shard_size)
 {
-    static const struct {
-        const char *name, *codes, *shard;
-    } formats[] = {
-        {"tess",       "tess", NULL    },
-        {"npy",        "npy",  NULL    },
-        {"webdataset", "npy",  ".tar"  },
-        {"jsonl",      "rows", ".jsonl"},
-    };
-    size_t i = 0, n = sizeof formats / sizeof formats[0];
-    while (format && i < n && strcmp(formats[i].name, format) != 0)
+    int i = 0;
+    while (format && i < N_FORMATS && strcmp(formats[i].name, format) != 0)
         i++;
-    if (i == n) return cli_fail(CLI_USAGE, "--format %s: tess, npy, webdataset or jsonl", format);
+    if (i == N_FORMATS)
+        return cli_fail(CLI_USAGE, "--format %s: tess, npy, webdataset or jsonl", format);
     if (strlen(folder) > MAX_FOLDER) return cli_fail(CLI_USAGE, "--out: too long a name");
-    const struct cli_codes_format *codes = cli_codes_format(formats[i].codes, NULL);
-    *l = (struct cli_layout){folder, codes ? codes : &cli_codes_rows, formats[i].shard,
+    *l = (struct cli_layout){folder, formats[i].name, codes_of(i), formats[i].shard,
                              shard_size ? shard_size : 4096};
     return CLI_OK;
+}
+
+const char *cli_layout_format_of(const char *codes)
+{
+    const char *suffix = strrchr(codes, '.');
+    for (int i = 0; i < N_FORMATS && suffix; i++)
+        if (strcmp(suffix, formats[i].shard ? formats[i].shard : codes_of(i)->suffix) == 0)
+            return formats[i].name;
+    return NULL;
+}
+
+bool cli_layout_is_taken(const char *id)
+{
+    static const char *const names[] = {"manifest.jsonl/", "manifest.sorted.jsonl/",
+                                        "manifest.sorted.jsonl.tmp/", "errors.jsonl/"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (strncmp(id, names[i], strlen(names[i])) == 0) return true;
+    return false;
 }
 
 static struct cli_path print(const char *format, ...) __attribute__((format(printf, 1, 2)));

@@ -102,21 +102,30 @@ static int put_head(struct cli_output *out, int64_t key, const char *suffix, int
     return put(out, head, sizeof head);
 }
 
+static bool has(int fd, int64_t at, const char want[BLOCK])
+{
+    char block[BLOCK];
+    return pread(fd, block, BLOCK, (off_t)at) == BLOCK && memcmp(block, want, BLOCK) == 0;
+}
+
 bool cli_shard_holds(const struct cli_layout *l,
                      const char *path,
                      struct cli_entry *const *entries,
                      size_t n)
 {
+    static const char zeros[BLOCK]; /* which stand behind the last member */
     if (!is_tar(l)) return true;
     const int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int64_t end = 0;
     bool holds = fd >= 0;
     for (size_t i = 0; i < n && holds; i++) {
-        char want[BLOCK], head[BLOCK];
+        char head[BLOCK];
         if (entries[i]->run_at < 0) continue;
-        make_head(want, entries[i]->key, ".npy", entries[i]->n_bytes);
-        holds = pread(fd, head, BLOCK, (off_t)entries[i]->run_at) == BLOCK &&
-                memcmp(head, want, BLOCK) == 0;
+        make_head(head, entries[i]->key, ".npy", entries[i]->n_bytes);
+        holds = has(fd, entries[i]->run_at, head);
+        end = entries[i]->run_at + cli_shard_run(l, entries[i]);
     }
+    holds = holds && has(fd, end, zeros);
     if (fd >= 0) close(fd);
     return holds;
 }
@@ -195,7 +204,7 @@ int cli_shard_write(const struct cli_journal *j,
     for (int i = 0; i < n; i++)
         n_new += entries[i].run_at < 0;
     if (n_new > 0) {
-        exit_code = cli_output_open_apart(&out, path.text);
+        exit_code = cli_output_open_apart(&out, path.text, true);
         if (!exit_code) exit_code = put_items(&out, j, path.text, entries, n);
         if (!exit_code) exit_code = cli_output_commit(&out);
         cli_output_close(&out);

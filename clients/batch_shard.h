@@ -8,8 +8,9 @@
 int64_t cli_shard_run(const struct cli_layout *layout, const struct cli_entry *entry);
 int64_t cli_shard_end(const struct cli_layout *layout, int64_t n_items);
 
-/** Whether the runs of entries [n] begin where run_at says, -1 being nowhere, in a shard whose size
- *  is right. A tar's size is rounded up, so the heads of its members are read; lines cannot be mistaken. */
+/** Whether the runs of entries [n] begin where run_at says, -1 being nowhere, and no others are there, in
+ *  a shard whose size is right. A tar's size is rounded up, so the heads of its members are read; lines
+ *  cannot be mistaken. */
 bool cli_shard_holds(const struct cli_layout *layout,
                      const char *path,
                      struct cli_entry *const *entries,

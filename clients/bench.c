@@ -66,18 +66,15 @@ static int decode(struct bench *b, struct tess_worker *worker, size_t step)
     return got < 0 ? (int)got : 0;
 }
 
-/* What is measured. The targets are fractions of the peak, for the default model: 180, 150, 90 and
- * 70 times real time on a core of 115 GFLOP/s. */
 static const struct row {
     const char *key, *name;
     int (*run)(struct bench *b, struct tess_worker *worker, size_t step);
     size_t step;
-    double target;
 } rows[] = {
-    {"encode",        "encode, whole file", encode, WHOLE_FRAMES, 0.61},
-    {"decode",        "decode, whole file", decode, WHOLE_FRAMES, 0.66},
-    {"encode_stream", "encode, hop by hop", encode, 1,            0.31},
-    {"decode_stream", "decode, hop by hop", decode, 1,            0.31},
+    {"encode",        "encode, whole file", encode, WHOLE_FRAMES},
+    {"decode",        "decode, whole file", decode, WHOLE_FRAMES},
+    {"encode_stream", "encode, hop by hop", encode, 1           },
+    {"decode_stream", "decode, hop by hop", decode, 1           },
 };
 enum { N_ROWS = sizeof rows / sizeof rows[0] };
 
@@ -96,8 +93,8 @@ enum { N_STAGES = sizeof stages / sizeof stages[0] };
 
 struct results {
     double speed[N_ROWS];    /* times real time */
-    double fraction[N_ROWS]; /* of the peak */
-    double peak;             /* GFLOP/s of one core */
+    double fraction[N_ROWS]; /* of the peak in the model's arithmetic */
+    double peak[2];          /* of one core: GFLOP/s, and Gop/s in 8 bits */
     double stage[N_STAGES];  /* microseconds a frame, in large pushes */
 };
 
@@ -207,31 +204,36 @@ static double flops(const struct bench *b, const struct row *row)
     return row->run == encode ? b->info.encode_flops : b->info.decode_flops;
 }
 
-/* Every run measures every row right after the core's peak; one more goes before, to warm up. */
+/* Every run measures every row right after the core's peaks; one more goes before, to warm up. */
 static int measure(struct bench *b, int n_runs, struct results *r)
 {
-    double seconds = (double)b->n_frames * b->info.hop / b->info.sample_rate;
-    double *values = malloc(sizeof *values * (size_t)n_runs * 3 * N_ROWS);
+    const double seconds = (double)b->n_frames * b->info.hop / b->info.sample_rate;
+    const int n = n_runs * N_ROWS, in_8_bits = strcmp(b->info.arithmetic, "int8") == 0;
+    double *values = malloc(sizeof *values * (size_t)n * 4);
     if (!values) return cli_fail_memory();
-    double *speed = values, *fraction = speed + n_runs * N_ROWS, *peak = fraction + n_runs * N_ROWS;
+    double *speed = values, *fraction = speed + n, *peak[2] = {fraction + n, fraction + 2 * n};
     int error = 0;
     for (int run = -1; run < n_runs && !error; run++) {
         for (int i = 0; i < N_ROWS && !error; i++) {
-            double limit = cli_peak_gflops(b->info.kernel);
+            const double limit[2] = {cli_peak_gflops(b->info.kernel),
+                                     cli_peak_int8_gops(b->info.kernel)};
             double start = cli_clock(), cpu_start = cli_cpu_clock();
             error = rows[i].run(b, b->worker, rows[i].step);
             double spent = cli_clock() - start, cpu_spent = cli_cpu_clock() - cpu_start;
             if (run < 0) continue;
-            speed[i * n_runs + run] = seconds / spent;
-            fraction[i * n_runs + run] = seconds * flops(b, &rows[i]) / cpu_spent / (limit * 1e9);
-            peak[i * n_runs + run] = limit;
+            const int at = i * n_runs + run;
+            speed[at] = seconds / spent;
+            fraction[at] = seconds * flops(b, &rows[i]) / cpu_spent / (limit[in_8_bits] * 1e9);
+            peak[0][at] = limit[0];
+            peak[1][at] = limit[1];
         }
     }
     for (int i = 0; i < N_ROWS && !error; i++) {
         r->speed[i] = median(speed + i * n_runs, n_runs);
         r->fraction[i] = median(fraction + i * n_runs, n_runs);
     }
-    if (!error) r->peak = median(peak, n_runs * N_ROWS);
+    for (int i = 0; i < 2 && !error; i++)
+        r->peak[i] = median(peak[i], n);
     free(values);
     return error ? cli_fail(CLI_FAILED, "bench: %s", tess_strerror(error)) : CLI_OK;
 }
@@ -261,16 +263,13 @@ static int measure_stages(struct bench *b, struct results *r)
 
 static void print_text(const struct bench *b, const struct results *r)
 {
-    bool has_targets = strcmp(b->info.name, CLI_DEFAULT_MODEL) == 0;
     printf("tessera %s, %s, %d thread(s) on %s, kernels %s, %s\n", tess_version(), b->info.name,
            b->options->threads ? b->options->threads : 1, cli_cpu_name(), b->info.kernel,
            b->options->args[0] ? b->options->args[0] : "made-up sound");
-    printf("peak of a core       %8.1f GFLOP/s\n\n", r->peak);
-    printf("                     x real time  of peak%s\n", has_targets ? "  target" : "");
-    for (int i = 0; i < N_ROWS; i++) {
-        printf("%-20s %11.1f  %7.2f", rows[i].name, r->speed[i], r->fraction[i]);
-        printf(has_targets ? "  %6.2f\n" : "\n", rows[i].target);
-    }
+    printf("peak of a core       %8.1f GFLOP/s, in 8 bits %.1f Gop/s\n\n", r->peak[0], r->peak[1]);
+    printf("                     x real time  of peak in %s\n", b->info.arithmetic);
+    for (int i = 0; i < N_ROWS; i++)
+        printf("%-20s %11.1f  %7.2f\n", rows[i].name, r->speed[i], r->fraction[i]);
     printf("\nmicroseconds a frame of %.2f ms, in large pushes:\n",
            1e3 * b->info.hop / b->info.sample_rate);
     for (int i = 0; i < N_STAGES; i++)
@@ -289,7 +288,9 @@ static void print_json(const struct bench *b, const struct results *r)
     cJSON_AddNumberToObject(root, "threads", b->options->threads ? b->options->threads : 1);
     cJSON_AddNumberToObject(root, "seconds",
                             (double)b->n_frames * b->info.hop / b->info.sample_rate);
-    cJSON_AddNumberToObject(root, "peak_gflops", r->peak);
+    cJSON_AddStringToObject(root, "arithmetic", b->info.arithmetic);
+    cJSON_AddNumberToObject(root, "peak_gflops", r->peak[0]);
+    cJSON_AddNumberToObject(root, "peak_int8_gops", r->peak[1]);
     for (int i = 0; i < N_ROWS; i++) {
         cJSON *row = cJSON_AddObjectToObject(root, rows[i].key);
         cJSON_AddNumberToObject(row, "times_real_time", r->speed[i]);

@@ -4,6 +4,7 @@
 #include "audio_out.h"
 #include "convert.h"
 #include "find_model.h"
+#include "formats/conceal.h"
 #include "progress.h"
 #include "report.h"
 #include "verbs.h"
@@ -34,6 +35,11 @@ struct decode {
     int64_t n_samples;    /* handed on to the resampler */
     bool to_source;       /* back to the source's rate and length */
     int64_t n_out, limit; /* written, and at most to be written: -1 = all */
+    struct fmt_conceal conceal;
+    uint16_t *repeated;       /* [FMT_CONCEALED_FRAMES][codebooks] */
+    uint32_t dice;            /* of --packet-loss */
+    bool is_lost;             /* the next frame */
+    int64_t n_frames, n_lost; /* that came or did not, and the latter */
 };
 
 static int open_codes(struct decode *d)
@@ -66,6 +72,28 @@ static int open_decoder(struct decode *d)
         cli_say("%s: holds no scales: each segment is as loud as any other", d->in.name);
     d->n_block = (BLOCK + 1) * (size_t)d->info.hop + (size_t)d->info.decode_delay;
     return CLI_OK;
+}
+
+/* The same frames each time. Source: Marsaglia, Xorshift RNGs, 2003. */
+static bool draw(struct decode *d)
+{
+    d->dice ^= d->dice << 13;
+    d->dice ^= d->dice >> 17;
+    d->dice ^= d->dice << 5;
+    return (d->dice >> 8) * (100 / 0x1p24) < d->options->packet_loss;
+}
+
+static int open_loss(struct decode *d)
+{
+    const size_t K = (size_t)d->codes_in.codebooks;
+    if (d->options->packet_loss > 0 && (d->info.decode == TESS_WHOLE_CLIP || d->info.segment))
+        return cli_fail(CLI_USAGE, "--packet-loss: %s has no single frames", d->info.name);
+    d->conceal = (struct fmt_conceal){(int)K, d->info.channels, d->info.hop, .gain = 1};
+    d->conceal.last = malloc(K * sizeof *d->conceal.last);
+    d->repeated = malloc(FMT_CONCEALED_FRAMES * K * sizeof *d->repeated);
+    d->dice = 1;
+    d->is_lost = draw(d);
+    return d->conceal.last && d->repeated ? CLI_OK : cli_fail_memory();
 }
 
 /* For what is held back, and what n_frames more and the end give. */
@@ -163,42 +191,88 @@ static int write_samples(struct decode *d, const float *in, size_t n)
     return exit_code;
 }
 
-/* One call of the decoder; all that is there but the last hop goes on, at the end nothing. */
-static int push(struct decode *d, size_t n_frames, bool end)
+/* One call of the decoder, what it gives going behind what is held. Returns how many samples, or a
+ * negated exit code. */
+static int64_t call(struct decode *d, const uint16_t *codes, size_t n_frames, bool end)
 {
-    size_t channels = (size_t)d->info.channels, hop = (size_t)d->info.hop;
-    int exit_code = make_room(d, n_frames);
-    if (exit_code) return exit_code;
     struct tess_decode_job job = {
         .decoder = d->decoder,
-        .codes = d->codes,
+        .codes = codes,
         .n_frames = n_frames,
         .scales = d->codes_in.scales,
         .n_scales = d->codes_in.n_scales,
         .end = end,
-        .pcm = d->pcm + d->n_held * channels,
+        .pcm = d->pcm + d->n_held * (size_t)d->info.channels,
         .capacity = d->n_pcm - d->n_held,
     };
     int error = tess_decode(d->worker, &job, 1);
-    if (error)
-        return cli_fail(CLI_FAILED, "%s: frames %lld to %lld: %s", d->in.name,
-                        (long long)(d->codes_in.at - (int64_t)n_frames),
-                        (long long)d->codes_in.at - 1, tess_strerror(error));
-    size_t n = d->n_held + (size_t)job.n_samples;
+    if (!error) return job.n_samples;
+    return -cli_fail(CLI_FAILED, "%s: frames %lld to %lld: %s", d->in.name, (long long)d->n_frames,
+                     (long long)d->n_frames + (long long)n_frames - 1, tess_strerror(error));
+}
+
+/* n samples have come: all that is there but the last hop goes on, at the end nothing. */
+static int pass_on(struct decode *d, size_t n, bool end)
+{
+    size_t channels = (size_t)d->info.channels, hop = (size_t)d->info.hop;
     int64_t n_all = fmt_codes_in_samples(&d->codes_in, d->model);
+    n += d->n_held;
     if (n_all >= 0 && (int64_t)n > n_all - d->n_samples) /* frames beyond the sound's end */
         n = (size_t)(n_all - d->n_samples);
     size_t n_final = n > hop && !end ? n - hop : 0;
-    exit_code = write_samples(d, d->pcm, n_final);
+    int exit_code = write_samples(d, d->pcm, n_final);
     d->n_held = n - n_final;
     memmove(d->pcm, d->pcm + n_final * channels, sizeof(float) * d->n_held * channels);
+    return exit_code;
+}
+
+static int push(struct decode *d, const uint16_t *codes, size_t n_frames, bool end)
+{
+    int exit_code = make_room(d, n_frames);
+    int64_t n = exit_code ? -exit_code : call(d, codes, n_frames, end);
+    if (n < 0) return (int)-n;
+    fmt_conceal_came(&d->conceal, codes, n_frames, d->pcm + d->n_held * (size_t)d->info.channels,
+                     (size_t)n);
+    d->n_frames += (int64_t)n_frames;
+    return pass_on(d, (size_t)n, end);
+}
+
+/* Frames that never came. */
+static int lose(struct decode *d, size_t n_lost)
+{
+    const size_t channels = (size_t)d->info.channels;
+    const size_t n_frames = fmt_conceal_frames(&d->conceal, n_lost, d->repeated);
+    int exit_code = make_room(d, n_lost);
+    int64_t n = exit_code ? -exit_code : call(d, d->repeated, n_frames, false);
+    if (n < 0) return (int)-n;
+    float *pcm = d->pcm + d->n_held * channels;
+    const size_t silent = (n_lost - n_frames) * (size_t)d->info.hop;
+    fmt_conceal_lost(&d->conceal, n_lost, n_frames, pcm, (size_t)n);
+    memset(pcm + (size_t)n * channels, 0, sizeof *pcm * silent * channels);
+    d->n_frames += (int64_t)n_lost;
+    d->n_lost += (int64_t)n_lost;
+    return pass_on(d, (size_t)n + silent, false);
+}
+
+/* A block's frames, those that come and those that get lost. */
+static int push_block(struct decode *d, size_t n_frames)
+{
+    const uint16_t *codes = d->codes;
+    int exit_code = CLI_OK;
+    for (size_t n; n_frames > 0 && !exit_code; n_frames -= n) {
+        const bool is_lost = d->is_lost;
+        for (n = 0; n < n_frames && d->is_lost == is_lost; n++)
+            d->is_lost = draw(d);
+        exit_code = is_lost ? lose(d, n) : push(d, codes, n, false);
+        codes += n * (size_t)d->codes_in.codebooks;
+    }
     return exit_code;
 }
 
 /* The end is known: the rest of the exact length, and what the resampler holds. */
 static int end(struct decode *d)
 {
-    int exit_code = push(d, d->n_kept, true);
+    int exit_code = push(d, d->codes, d->n_kept, true);
     if (exit_code) return exit_code;
     int source_rate;
     int64_t n = fmt_codes_in_samples(&d->codes_in, d->model) - d->n_samples;
@@ -242,7 +316,7 @@ static int run(struct decode *d, struct cli_progress *progress)
     const bool at_once = d->info.decode == TESS_WHOLE_CLIP;
     int64_t n;
     while ((n = read_block(d)) > 0) {
-        int exit_code = at_once ? keep(d, (size_t)n) : push(d, (size_t)n, false);
+        int exit_code = at_once ? keep(d, (size_t)n) : push_block(d, (size_t)n);
         if (exit_code) return exit_code;
         cli_progress_step(progress, (double)d->n_samples / d->info.sample_rate);
     }
@@ -257,6 +331,7 @@ static void summarise(const struct decode *d, const struct cli_progress *progres
         .output = d->out.name,
         .model = d->info.name,
         .n_frames = d->codes_in.at,
+        .n_lost = d->options->packet_loss > 0 ? d->n_lost : -1,
         .n_samples = d->n_out,
         .rate = d->audio.pcm.rate,
         .kbits = seconds > 0 ? 8e-3 * (double)d->in.n_bytes / seconds : 0,
@@ -274,6 +349,8 @@ static void close_all(struct decode *d)
     if (d->decoder) tess_decoder_destroy(d->decoder, d->model);
     tess_worker_destroy(d->worker);
     tess_model_close(d->model);
+    free(d->conceal.last);
+    free(d->repeated);
     free(d->codes);
     free(d->pcm);
 }
@@ -288,6 +365,7 @@ int cli_decode(const struct cli_options *options)
         exit_code = cli_open_model_of(options, &d.codes_in, d.in.name, TESS_FOR_DECODING, &d.model,
                                       &d.info);
     if (!exit_code) exit_code = open_decoder(&d);
+    if (!exit_code) exit_code = open_loss(&d);
     if (!exit_code) exit_code = open_sound(&d);
     if (!exit_code) {
         double total = (double)fmt_codes_in_samples(&d.codes_in, d.model) / d.info.sample_rate;

@@ -45,6 +45,8 @@ static int open_hashes(struct encode *e)
         return cli_fail(CLI_USAGE, "--save-hash -: standard output holds the codes");
     int exit_code = cli_output_open(&e->hash_out, path, e->options->force, &e->encoding.sound.in);
     if (exit_code) return exit_code;
+    if (cli_output_is_same(&e->out, &e->hash_out))
+        return cli_fail(CLI_USAGE, "--save-hash %s: holds the codes", path);
     return cli_hashes_open(&e->hashes, &e->hash_out, e->model, &e->info, e->encoding.encoder,
                            e->encoding.codebooks);
 }
@@ -93,6 +95,7 @@ static void summarise(const struct encode *e)
         .output = e->out.name,
         .model = e->info.name,
         .n_frames = e->codes_out.n_frames,
+        .n_lost = -1,
         .n_samples = e->encoding.n_samples,
         .rate = e->info.sample_rate,
         .kbits = seconds > 0 ? 8e-3 * (double)e->out.n_bytes / seconds : 0,

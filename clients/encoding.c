@@ -15,9 +15,9 @@ int cli_encoding_open(struct cli_encoding *e,
 {
     *e = (struct cli_encoding){options, model, info, .codebooks = codebooks, .sound.in.fd = -1};
     struct tess_worker_options how = {.size = sizeof how, .threads = options->threads};
-    struct tess_stream_options what = {.size = sizeof what, .codebooks = codebooks};
-    int exit_code = cli_options_family(options, info, &what.option);
+    int exit_code = cli_options_family(options, info, &e->option);
     if (exit_code) return exit_code;
+    struct tess_stream_options what = {sizeof what, codebooks, e->option};
     int error = tess_worker_create(&e->worker, model, &how);
     if (!error) error = tess_encoder_create(&e->encoder, model, &what);
     return error ? cli_fail(CLI_FAILED, "encoder: %s", tess_strerror(error)) : CLI_OK;

@@ -13,8 +13,8 @@ struct cli_encoding {
     const struct tess_model_info *info;
     struct tess_worker *worker;
     struct tess_encoder *encoder;
-    int codebooks;
-    bool by_hop; /* pushes end where hops do */
+    int codebooks, option; /* the latter the family's */
+    bool by_hop;           /* pushes end where hops do */
 
     struct cli_sound sound; /* and what belongs to it, from here on */
     uint16_t *codes;        /* [n_codes][codebooks] */

@@ -40,19 +40,19 @@ uint64_t cli_peak_memory(void)
     return kilobytes * 1024;
 }
 
-static const struct {
+static const struct kernels {
     const char *name;
-    cli_peak_rounds *rounds;
+    cli_peak_rounds *floats, *integers;
 } kernels[] = {
-    {"scalar", cli_peak_rounds_scalar},
+    {"scalar", cli_peak_rounds_scalar, cli_peak_rounds_int8_scalar},
 #ifdef TESS_HAVE_AVX2
-    {"avx2",   cli_peak_rounds_avx2  },
+    {"avx2",   cli_peak_rounds_avx2,   cli_peak_rounds_int8_avx2  },
 #endif
 #ifdef TESS_HAVE_AVX512
-    {"avx512", cli_peak_rounds_avx512},
+    {"avx512", cli_peak_rounds_avx512, cli_peak_rounds_int8_avx512},
 #endif
 #ifdef TESS_HAVE_NEON
-    {"neon",   cli_peak_rounds_neon  },
+    {"neon",   cli_peak_rounds_neon,   cli_peak_rounds_int8_neon  },
 #endif
 };
 
@@ -68,11 +68,26 @@ static double measure(cli_peak_rounds *rounds)
     return operations / spent / 1e9;
 }
 
-double cli_peak_gflops(const char *kernel)
+static const struct kernels *find(const char *name)
 {
     for (size_t i = 0; i < sizeof kernels / sizeof kernels[0]; i++)
-        if (strcmp(kernels[i].name, kernel) == 0) return measure(kernels[i].rounds);
-    return 0;
+        if (strcmp(kernels[i].name, name) == 0) return &kernels[i];
+    return NULL;
+}
+
+double cli_peak_gflops(const char *kernel)
+{
+    const struct kernels *found = find(kernel);
+    return found ? measure(found->floats) : 0;
+}
+
+double cli_peak_int8_gops(const char *kernel)
+{
+#ifdef TESS_HAVE_AVX512 /* which came before its instructions for bytes: src/gemm8.c */
+    if (strcmp(kernel, "avx512") == 0 && !__builtin_cpu_supports("avx512vnni")) kernel = "avx2";
+#endif
+    const struct kernels *found = find(kernel);
+    return found ? measure(found->integers) : 0;
 }
 
 const char *cli_cpu_name(void)

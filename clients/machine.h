@@ -20,4 +20,7 @@ const char *cli_cpu_name(void);
  *  most with the kernels of that name, measured for some 20 ms; 0 where this build lacks them. */
 double cli_peak_gflops(const char *kernel);
 
+/** The same of products in 8 bits and their sums in 32, in billions of integer operations a second. */
+double cli_peak_int8_gops(const char *kernel);
+
 #endif

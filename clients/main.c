@@ -1,4 +1,5 @@
 /* `tessera VERB ...`: words in, the verb's row out, its exit code home. */
+#include "formats/standard_files.h"
 #include "output.h"
 #include "report.h"
 #include "src/tessera.h"
@@ -83,6 +84,7 @@ int main(int argc, char **argv)
     const char **words = calloc((size_t)argc + 1, sizeof *words);
     if (!words) return cli_fail_memory();
     memcpy(words, argv, (size_t)argc * sizeof *words);
+    fmt_standard_files();
     cli_output_catch_signals();
     int exit_code = dispatch(argc, words);
     free(words);

@@ -38,27 +38,14 @@ struct mic {
     struct cli_meter meter;
 };
 
-/* ---- the end: a signal, once; a second one is as everywhere else ---- */
+/* ---- the end: a signal; a second one gives up, but a terminal that closes may send several ---- */
 
 static volatile sig_atomic_t asked_to_stop;
-static struct sigaction usual[2];
-static const int ends[] = {SIGINT, SIGTERM};
 
 static void ask_to_stop(int number)
 {
-    (void)number;
+    if (asked_to_stop && number != SIGHUP) cli_output_give_up(number);
     asked_to_stop = 1;
-    for (int i = 0; i < 2; i++)
-        sigaction(ends[i], &usual[i], NULL);
-}
-
-static void catch_signals(void)
-{
-    const struct sigaction ours = {.sa_handler = ask_to_stop};
-    for (int i = 0; i < 2; i++) {
-        sigaction(ends[i], NULL, &usual[i]);
-        if (usual[i].sa_handler != SIG_IGN) sigaction(ends[i], &ours, NULL);
-    }
 }
 
 /* ---- frames ---- */
@@ -101,7 +88,10 @@ static int open_save(struct mic *m, const char *path)
 {
     const struct fmt_pcm pcm = {m->microphone.rate, m->microphone.channels, 32, true};
     int exit_code = cli_output_open(&m->save_out, path, m->options->force, NULL);
-    return exit_code ? exit_code : cli_audio_out_open(&m->save, &m->save_out, &pcm, false, -1);
+    if (exit_code) return exit_code;
+    if (cli_output_is_same(&m->recording.out, &m->save_out))
+        return cli_fail(CLI_USAGE, "--save %s: holds the codes", path);
+    return cli_audio_out_open(&m->save, &m->save_out, &pcm, false, -1);
 }
 
 static int open_outputs(struct mic *m)
@@ -153,6 +143,7 @@ static int start(struct mic *m)
         return cli_fail_memory();
     m->limit = o->seconds > 0 ? llrint(o->seconds * d->rate) : INT64_MAX;
     cli_meter_start(&m->meter, o->quiet);
+    cli_output_on_interrupt(ask_to_stop);
     return cli_device_capture(d, &m->intake);
 }
 
@@ -309,7 +300,6 @@ static int record(struct mic *m)
     bool works = true;
     int exit_code = start(m);
     if (exit_code) return exit_code;
-    catch_signals();
     exit_code = run(m, &works);
     cli_device_close(&m->speaker);
     cli_device_close(&m->microphone);

@@ -67,6 +67,14 @@ static const struct row rows[] = {
     TEXT("save-hash", 0, CLI_ENCODE, save_hash, "FILE", "hashes of every frame"),
     TEXT("rate", 0, CLI_DECODE, rate, "HZ|source", "sample rate to write [the model's]"),
     FLAG("float", 0, CLI_DECODE, as_float, "32-bit float, not 16-bit"),
+    REAL("packet-loss",
+         0,
+         CLI_DECODE,
+         packet_loss,
+         "PERCENT",
+         "frames that get lost, to hear it [0]",
+         0,
+         100),
     FLAG("raw", 0, CODE, raw, "headerless PCM"),
     WHOLE("raw-rate", 0, CLI_ENCODE, raw_rate, "HZ", "of raw input [48000]", 1, 768000),
     WHOLE("raw-chan", 0, CLI_ENCODE, raw_channels, "N", "of raw input [2]", 1, 1024),
@@ -137,6 +145,7 @@ static int take(struct cli_options *options, const struct row *row, char *text)
     void *field = (char *)options + row->field;
     double value = 1;
     int exit_code = CLI_OK;
+    if (row->kind != IS_FLAG && !text) return cli_fail_memory();
     if (row->kind == IS_TEXT) {
         free(*(char **)field);
         *(char **)field = text;
@@ -246,6 +255,13 @@ int cli_options_family(const struct cli_options *options,
                         info->option, info->option, info->option_max);
     *value = (int)number;
     return CLI_OK;
+}
+
+struct cli_family_text cli_options_family_text(const struct tess_model_info *info, int value)
+{
+    struct cli_family_text of = {""};
+    if (info->option[0]) snprintf(of.text, sizeof of.text, "%s=%d", info->option, value);
+    return of;
 }
 
 int cli_options_raw(const struct cli_options *options, struct fmt_pcm *pcm)

@@ -32,7 +32,8 @@ struct cli_options {
     char *save_hash;
     int raw, as_float;
     int raw_rate, raw_channels, raw_bits;
-    char *rate; /* "source" or Hz */
+    char *rate;         /* "source" or Hz */
+    double packet_loss; /* percent */
     double seconds;
     double max_error; /* percent */
     int list_devices, loopback;
@@ -82,6 +83,12 @@ int cli_options_raw(const struct cli_options *options, struct fmt_pcm *pcm);
 int cli_options_family(const struct cli_options *options,
                        const struct tess_model_info *info,
                        int *value);
+
+/** That value as text, as --option gives it; "" of a model without options. */
+struct cli_family_text {
+    char text[64];
+};
+struct cli_family_text cli_options_family_text(const struct tess_model_info *info, int value);
 
 /** IN with its suffix changed, to be freed; "-" for "-". NULL without memory. */
 char *cli_options_output(const char *in, const char *suffix);

@@ -19,7 +19,7 @@ enum { N_SLOTS = 4 }; /* outputs open at once: codes and hashes, and room */
 
 static char slots[N_SLOTS][PATH_MAX]; /* read by the handler; changed with signals blocked */
 
-static void interrupted(int signal_number)
+void cli_output_give_up(int signal_number)
 {
     (void)signal_number;
     static const char line[] = "tessera: interrupted\n";
@@ -46,8 +46,9 @@ void cli_output_on_interrupt(void (*handler)(int signal_number))
 void cli_output_catch_signals(void)
 {
     const struct sigaction ignore = {.sa_handler = SIG_IGN};
-    cli_output_on_interrupt(interrupted);
+    cli_output_on_interrupt(cli_output_give_up);
     sigaction(SIGPIPE, &ignore, NULL);
+    sigaction(SIGXFSZ, &ignore, NULL);
 }
 
 static void hold_signals(sigset_t *before)
@@ -87,7 +88,7 @@ static void forget_temporary(struct cli_output *out)
     out->temporary = NULL;
 }
 
-static int open_temporary(struct cli_output *out)
+static int open_temporary(struct cli_output *out, mode_t mode)
 {
     const char *slash = strrchr(out->path, '/');
     int folder = slash ? (int)(slash - out->path) + 1 : 0;
@@ -106,11 +107,16 @@ static int open_temporary(struct cli_output *out)
     errno = error;
     if (out->fd < 0) return fail_now(out);
 
-    mode_t mask = umask(0); /* the only way to ask for it */
-    umask(mask);
-    fchmod(out->fd, 0666 & ~mask);
+    fchmod(out->fd, mode);
     out->seekable = true;
     return CLI_OK;
+}
+
+static mode_t usual_mode(void)
+{
+    mode_t mask = umask(0); /* the only way to ask for it */
+    umask(mask);
+    return 0666 & ~mask;
 }
 
 int cli_output_open(struct cli_output *out,
@@ -134,7 +140,13 @@ int cli_output_open(struct cli_output *out,
         return cli_fail(CLI_FAILED, "%s: is the input and the output at once", path);
     if (exists && !force) return cli_fail(CLI_FAILED, "%s: exists; -f overwrites it", path);
     out->path = resolve(path);
-    return out->path ? open_temporary(out) : cli_fail_memory();
+    if (!out->path) return cli_fail_memory();
+    return open_temporary(out, exists ? st.st_mode & 0777 : usual_mode());
+}
+
+bool cli_output_is_same(const struct cli_output *a, const struct cli_output *b)
+{
+    return a->path && b->path && strcmp(a->path, b->path) == 0;
 }
 
 int cli_output_make_folders(const char *path)
@@ -151,20 +163,24 @@ int cli_output_make_folders(const char *path)
     return 0;
 }
 
-int cli_output_open_apart(struct cli_output *out, const char *path)
+int cli_output_open_apart(struct cli_output *out, const char *path, bool force)
 {
     const size_t n = strlen(path) + sizeof ".tmp";
-    *out = (struct cli_output){.fd = -1, .force = true, .seekable = true, .apart = true};
+    *out = (struct cli_output){.fd = -1, .force = force, .seekable = true, .apart = true};
     out->name = strdup(path);
     out->path = strdup(path);
     out->temporary = malloc(n);
     if (!out->name || !out->path || !out->temporary) return cli_fail_memory();
     snprintf(out->temporary, n, "%s.tmp", path);
-    const int flags = O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC;
+    const int flags = O_RDWR | O_CREAT | O_CLOEXEC | (force ? O_TRUNC : O_EXCL);
     out->fd = open(out->temporary, flags, 0666);
     if (out->fd < 0 && errno == ENOENT && cli_output_make_folders(path) == 0)
         out->fd = open(out->temporary, flags, 0666);
-    return out->fd < 0 ? fail_now(out) : CLI_OK;
+    if (out->fd >= 0) return CLI_OK;
+    const int exit_code =
+        errno == EEXIST ? cli_fail(CLI_FAILED, "%s: exists", out->temporary) : fail_now(out);
+    forget_temporary(out); /* what has this name is not ours to remove */
+    return exit_code;
 }
 
 int cli_output_write(void *ctx, const void *bytes, size_t n)
@@ -214,7 +230,8 @@ int cli_output_commit(struct cli_output *out)
 
     struct stat st;
     if (!out->force && stat(out->path, &st) == 0)
-        return cli_fail(CLI_FAILED, "%s: appeared meanwhile; -f overwrites it", out->name);
+        return cli_fail(CLI_FAILED, "%s: appeared meanwhile; %s overwrites it", out->name,
+                        out->apart ? "--resume" : "-f");
     sigset_t before;
     hold_signals(&before);
     bool done = rename(out->temporary, out->path) == 0;

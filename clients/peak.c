@@ -1,6 +1,7 @@
-/* The densest loop a core can run: chains of multiply-adds that wait for no other and touch no
- * memory. It has to be compiled for the same instruction sets as the library's kernels, so this one
- * file of the room includes src/simd.h beside src/tessera.h. */
+/* The densest loops a core can run: chains of multiply-adds that wait for no other and touch no
+ * memory, of floats and as the integer kernels have them. They have to be compiled for the same
+ * instruction sets as the library's kernels, so this one file of the room includes src/simd.h beside
+ * src/tessera.h. */
 #include "clients/peak.h"
 
 #include "src/simd.h"
@@ -19,13 +20,14 @@
 #define CHAINS(X) CHAINS_24(X)
 #endif
 
+#define ADD(i) sum = sum + a##i;
+
 int TESS_KERNEL(cli_peak_rounds)(long n, float *sink)
 {
     volatile float factor = 0.5f, term = 1; /* unknown to the compiler; every chain stays near 2 */
     const vf f = vf_set(factor), t = vf_set(term);
 #define DECLARE(i) vf a##i = vf_set((float)i);
 #define ROUND(i)   a##i = vf_fma(a##i, f, t);
-#define ADD(i)     sum = sum + a##i;
     CHAINS(DECLARE)
     for (long k = 0; k < n; k++) {
         CHAINS(ROUND)
@@ -34,4 +36,20 @@ int TESS_KERNEL(cli_peak_rounds)(long n, float *sink)
     CHAINS(ADD)
     vf_store(sink, sum);
     return N_CHAINS * TESS_LANES * 2;
+}
+
+int TESS_KERNEL(cli_peak_rounds_int8)(long n, float *sink)
+{
+    volatile int32_t factor = 0, term = 1; /* likewise; every chain stays below 24 */
+    const vi f = vi_set(factor), t = vi_set(term);
+#define DECLARE_INT8(i) vi a##i = vi_set(i);
+#define ROUND_INT8(i)   a##i = vi_dot(TESS_DOT == 4 ? a##i : t, a##i, f); /* VNNI adds in place */
+    CHAINS(DECLARE_INT8)
+    for (long k = 0; k < n; k++) {
+        CHAINS(ROUND_INT8)
+    }
+    vi sum = vi_set(0);
+    CHAINS(ADD)
+    vf_store(sink, vi_to_vf(sum));
+    return N_CHAINS * TESS_LANES * TESS_DOT * 2;
 }

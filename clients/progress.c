@@ -56,6 +56,8 @@ void cli_progress_end(const struct cli_progress *p,
         cJSON_AddStringToObject(root, "output", summary->output);
         cJSON_AddStringToObject(root, "model", summary->model);
         cJSON_AddNumberToObject(root, "frames", (double)summary->n_frames);
+        if (summary->n_lost >= 0)
+            cJSON_AddNumberToObject(root, "lost_frames", (double)summary->n_lost);
         cJSON_AddNumberToObject(root, "samples", (double)summary->n_samples);
         cJSON_AddNumberToObject(root, "sample_rate", summary->rate);
         cJSON_AddNumberToObject(root, "seconds", seconds);
@@ -64,8 +66,11 @@ void cli_progress_end(const struct cli_progress *p,
         cJSON_AddNumberToObject(root, "peak_memory_bytes", (double)cli_peak_memory());
         cli_json_print(root, stdout_is_data ? stderr : stdout);
     } else if (!options->quiet) {
-        fprintf(stderr, "%s: %lld frames, %.2f s, %.2f kbit/s, %.1fx real time, %.1f MB\n",
-                summary->output, (long long)summary->n_frames, seconds, summary->kbits, speed,
+        char lost[40] = "";
+        if (summary->n_lost >= 0)
+            snprintf(lost, sizeof lost, " (%lld lost)", (long long)summary->n_lost);
+        fprintf(stderr, "%s: %lld frames%s, %.2f s, %.2f kbit/s, %.1fx real time, %.1f MB\n",
+                summary->output, (long long)summary->n_frames, lost, seconds, summary->kbits, speed,
                 megabytes);
     }
 }

@@ -32,7 +32,8 @@ struct cli_summary {
     const char *input, *output, *model;
     int64_t n_frames, n_samples; /* samples per channel at `rate` */
     int rate;
-    double kbits; /* a second, of the coded file; 0 = none was seen */
+    int64_t n_lost; /* frames; -1 = none could be */
+    double kbits;   /* a second, of the coded file; 0 = none was seen */
 };
 
 /** Ends the line of progress, then prints the summary unless quiet: a block on standard error, or

@@ -108,7 +108,11 @@ static int quantize(const struct cli_options *options, const char *in, const str
 {
     struct cli_output out;
     struct report report = {.options = options};
-    int exit_code = cli_output_open(&out, options->args[1], options->force, NULL);
+    struct cli_input model;
+    int exit_code = cli_input_open(&model, in);
+    if (exit_code) return exit_code;
+    exit_code = cli_output_open(&out, options->args[1], options->force, &model);
+    cli_input_close(&model);
     if (exit_code) {
         cli_output_close(&out);
         return exit_code;

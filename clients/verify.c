@@ -1,6 +1,6 @@
 /* `tessera verify A B`: two files of hashes, or two .tess files, in; the first frame that differs
  * out. Nothing but one line or block of each is held. */
-#include "find_model.h"
+#define _GNU_SOURCE /* fopencookie */
 #include "hashes.h"
 #include "input.h"
 #include "json_out.h"
@@ -17,64 +17,83 @@ struct difference {
     const char *what; /* "tokens", "state", "length", "header"; NULL = nothing differs */
 };
 
+/* One of the two. */
+struct side {
+    struct cli_input in;
+    FILE *lines;                /* hashes */
+    struct tess_reader *reader; /* .tess */
+    uint16_t *frame;            /* its next frame [K] */
+};
+
+/* ---- hashes, a line at a time ---- */
+
 enum { HASH = 16, LINE = 96 };
 
-/* One line without its end. Returns 1, 0 at the end, or -1 (told) if it is not one of ours. */
-static int
-next_line(FILE *f, const char *name, char line[LINE], char tokens[HASH + 1], char state[HASH + 1])
+struct line {
+    char text[LINE], tokens[HASH + 1], state[HASH + 1];
+};
+
+static ssize_t read_cookie(void *in, char *bytes, size_t n)
+{
+    return cli_input_read(in, bytes, n);
+}
+
+static int no_hashes(const struct side *s)
+{
+    return cli_fail(CLI_FAILED, "%s: not a file of hashes", s->in.name);
+}
+
+static int open_hashes(struct side *s, struct line *first)
+{
+    s->lines = fopencookie(&s->in, "r", (cookie_io_functions_t){.read = read_cookie});
+    if (!s->lines) return cli_fail_memory();
+    if (fgets(first->text, LINE, s->lines) &&
+        strncmp(first->text, CLI_HASHES_START, sizeof CLI_HASHES_START - 1) == 0)
+        return CLI_OK;
+    return no_hashes(s);
+}
+
+/* Returns 1, 0 at the end, or -1 (told) if the line is not one of ours. */
+static int next_line(struct side *s, struct line *l)
 {
     long long frame;
-    if (!fgets(line, LINE, f)) return 0;
-    if (sscanf(line, "%lld %16[0-9a-f] %16[0-9a-f]", &frame, tokens, state) == 3) return 1;
-    cli_fail(CLI_FAILED, "%s: not a file of hashes", name);
+    if (!fgets(l->text, LINE, s->lines)) return 0;
+    if (sscanf(l->text, "%lld %16[0-9a-f] %16[0-9a-f]", &frame, l->tokens, l->state) == 3) return 1;
+    no_hashes(s);
     return -1;
 }
 
-static int compare_hashes(const char *const names[2], struct difference *d)
+static int compare_hashes(struct side s[2], struct difference *d)
 {
-    char line[2][LINE], tokens[2][HASH + 1], state[2][HASH + 1];
-    FILE *f[2] = {NULL, NULL};
-    int exit_code = CLI_OK;
-    for (int i = 0; i < 2 && !exit_code; i++) {
-        f[i] = fopen(names[i], "r");
-        bool ours = f[i] && fgets(line[i], LINE, f[i]) &&
-                    strncmp(line[i], CLI_HASHES_START, sizeof CLI_HASHES_START - 1) == 0;
-        if (!ours) exit_code = cli_fail(CLI_FAILED, "%s: not a file of hashes", names[i]);
+    struct line line[2];
+    for (int i = 0; i < 2; i++) {
+        int exit_code = open_hashes(&s[i], &line[i]);
+        if (exit_code) return exit_code;
     }
-    if (!exit_code && strcmp(line[0], line[1]) != 0) d->what = "header";
-    while (!exit_code && !d->what) {
+    if (strcmp(line[0].text, line[1].text) != 0) d->what = "header";
+    while (!d->what) {
         int got[2];
         for (int i = 0; i < 2; i++)
-            got[i] = next_line(f[i], names[i], line[i], tokens[i], state[i]);
-        if (got[0] < 0 || got[1] < 0)
-            exit_code = CLI_FAILED;
-        else if (got[0] != got[1])
+            got[i] = next_line(&s[i], &line[i]);
+        if (got[0] < 0 || got[1] < 0) return CLI_FAILED;
+        if (got[0] != got[1])
             d->what = "length";
         else if (got[0] == 0)
             break;
-        else if (strcmp(tokens[0], tokens[1]) != 0)
+        else if (strcmp(line[0].tokens, line[1].tokens) != 0)
             d->what = "tokens";
-        else if (strcmp(state[0], state[1]) != 0)
+        else if (strcmp(line[0].state, line[1].state) != 0)
             d->what = "state";
         else
             d->frame++;
     }
-    for (int i = 0; i < 2; i++)
-        if (f[i]) fclose(f[i]);
-    return exit_code;
+    return CLI_OK;
 }
 
-/* One side: a .tess file, a frame at a time. */
-struct side {
-    struct cli_input in;
-    struct tess_reader *reader;
-    uint16_t *frame; /* [K] */
-};
+/* ---- .tess files, a frame at a time ---- */
 
-static int open_side(struct side *s, const char *path)
+static int open_tess(struct side *s)
 {
-    int exit_code = cli_input_open(&s->in, path);
-    if (exit_code) return exit_code;
     struct tess_io io = {.ctx = &s->in, .read = cli_input_read};
     struct tess_why why;
     if (tess_reader_create(&s->reader, &io, NULL, &why) != TESS_OK)
@@ -91,8 +110,12 @@ static bool same_header(const struct side s[2])
            a->codebooks == b->codebooks;
 }
 
-static int compare_frames(struct side s[2], struct difference *d)
+static int compare_tess(struct side s[2], struct difference *d)
 {
+    for (int i = 0; i < 2; i++) {
+        int exit_code = open_tess(&s[i]);
+        if (exit_code) return exit_code;
+    }
     if (!same_header(s)) d->what = "header";
     while (!d->what) {
         int64_t got[2];
@@ -116,18 +139,21 @@ static int compare_frames(struct side s[2], struct difference *d)
     return CLI_OK;
 }
 
-static int compare_tess(const char *const names[2], struct difference *d)
+/* ---- either ---- */
+
+static int compare(const struct cli_options *options, struct side s[2], struct difference *d)
 {
-    struct side s[2] = {{.in.fd = -1}, {.in.fd = -1}};
-    int exit_code = open_side(&s[0], names[0]);
-    if (!exit_code) exit_code = open_side(&s[1], names[1]);
-    if (!exit_code) exit_code = compare_frames(s, d);
+    bool is_tess[2];
     for (int i = 0; i < 2; i++) {
-        tess_reader_destroy(s[i].reader);
-        free(s[i].frame);
-        cli_input_close(&s[i].in);
+        const uint8_t *head;
+        int exit_code = cli_input_open(&s[i].in, options->args[i]);
+        if (exit_code) return exit_code;
+        is_tess[i] = cli_input_peek(&s[i].in, 4, &head) == 4 && memcmp(head, "TESS", 4) == 0;
     }
-    return exit_code;
+    if (is_tess[0] != is_tess[1])
+        return cli_fail(CLI_FAILED, "%s, %s: only one of them is a .tess file", s[0].in.name,
+                        s[1].in.name);
+    return is_tess[0] ? compare_tess(s, d) : compare_hashes(s, d);
 }
 
 static int report(const struct cli_options *options, const struct difference *d)
@@ -151,16 +177,16 @@ static int report(const struct cli_options *options, const struct difference *d)
 
 int cli_verify(const struct cli_options *options)
 {
-    const char *const names[2] = {options->args[0], options->args[1]};
-    struct cli_input first;
-    const uint8_t *head;
-    int exit_code = cli_input_open(&first, names[0]);
-    bool is_tess =
-        !exit_code && cli_input_peek(&first, 4, &head) == 4 && memcmp(head, "TESS", 4) == 0;
-    cli_input_close(&first);
-    if (exit_code) return exit_code;
-
+    if (strcmp(options->args[0], "-") == 0 && strcmp(options->args[1], "-") == 0)
+        return cli_fail(CLI_USAGE, "standard input cannot be both A and B");
+    struct side s[2] = {{.in.fd = -1}, {.in.fd = -1}};
     struct difference d = {0};
-    exit_code = is_tess ? compare_tess(names, &d) : compare_hashes(names, &d);
+    int exit_code = compare(options, s, &d);
+    for (int i = 0; i < 2; i++) {
+        if (s[i].lines) fclose(s[i].lines);
+        tess_reader_destroy(s[i].reader);
+        free(s[i].frame);
+        cli_input_close(&s[i].in);
+    }
     return exit_code ? exit_code : report(options, &d);
 }

@@ -1,13 +1,13 @@
-/* The head of WAV, read where there is no going back. */
+/* The head of WAV at the start of an input. */
 #ifndef CLI_WAV_H
 #define CLI_WAV_H
 
-#include "formats/pcm.h"
+#include "formats/wav.h"
 #include "input.h"
 
-/** If `in` starts with a WAV head (within CLI_PEEK bytes) of plain PCM or 32-bit float, takes it,
- *  fills *pcm and the bytes of sound that follow (UINT64_MAX where the head leaves that open) and
- *  returns true. Otherwise nothing has been taken. */
-bool cli_wav_read_head(struct cli_input *in, struct fmt_pcm *pcm, uint64_t *n_bytes);
+/** Does `in` start with a WAV head (within CLI_PEEK bytes) of plain PCM or 32-bit float? Then fills
+ *  *wav. To be called before anything is read; nothing is taken, and of a pipe no byte read that is not
+ *  the head's. */
+bool cli_wav_peek(struct cli_input *in, struct fmt_wav *wav);
 
 #endif

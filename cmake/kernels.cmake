@@ -1,5 +1,6 @@
 # Kernel sources are compiled once per instruction set; src/simd.h gives them their vocabulary.
-# tess_kernels(TARGET SOURCE) adds SOURCE to TARGET for "scalar" and every set of TESS_ISAS.
+# tess_kernels(TARGET SOURCE [FLAG...]) adds SOURCE to TARGET for "scalar" and every set of TESS_ISAS;
+# the flags are for AVX-512, which has many parts.
 set(TESS_ISAS "")
 if(TESS_SIMD)
   if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64)$")
@@ -23,8 +24,12 @@ function(tess_kernels target source)
     string(TOUPPER ${isa} upper)
     set(wrapper ${CMAKE_CURRENT_BINARY_DIR}/${name}_${isa}.c)
     file(CONFIGURE OUTPUT ${wrapper} CONTENT "#define TESS_ISA ${isa}\n#define TESS_ISA_${upper} 1\n#include \"${CMAKE_CURRENT_SOURCE_DIR}/${source}\"\n")
+    set(flags ${TESS_FLAGS_${isa}})
+    if(isa STREQUAL avx512)
+      list(APPEND flags ${ARGN})
+    endif()
     set_source_files_properties(${wrapper} PROPERTIES
-      COMPILE_OPTIONS "${TESS_FLAGS_${isa}}" OBJECT_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${source})
+      COMPILE_OPTIONS "${flags}" OBJECT_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${source})
     target_sources(${target} PRIVATE ${wrapper})
   endforeach()
 endfunction()

@@ -23,6 +23,7 @@
 
 enum {
     MAX_RATE = 768000,
+    MAX_RATIO = 4096, /* where soxr still ends within its input's time */
     MAX_CHANNELS = 64,
     BLOCK = 1024,  /* samples per channel fed at once */
     SILENCE = 4096 /* zeros fed at once, over all channels */
@@ -68,7 +69,8 @@ int tess_resampler_create(struct tess_resampler **resampler,
 {
     *resampler = NULL;
     if (rate_in < 1 || rate_in > MAX_RATE || rate_out < 1 || rate_out > MAX_RATE || channels < 1 ||
-        channels > MAX_CHANNELS)
+        channels > MAX_CHANNELS || rate_in > MAX_RATIO * (int64_t)rate_out ||
+        rate_out > MAX_RATIO * (int64_t)rate_in)
         return TESS_E_ARGUMENT;
 
     struct tess_allocator a = tess_base_allocator(allocator);

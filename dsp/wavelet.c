@@ -15,13 +15,15 @@ static const float SYNTHESIS[] = {0.7884856164055829f, 0.41809227322161724f, -0.
 /* The rows around row `middle` of [n][width], first [0] to [2 REACH], which go round in a circle. */
 static void look_around(const float *in, int n, int width, int middle, const float **rows)
 {
-    for (int j = -REACH; j <= REACH; j++) {
-        int i = (middle + j) % n;
-        rows[REACH + j] = in + (size_t)(i < 0 ? i + n : i) * (size_t)width;
+    int i = (middle - REACH) % n;
+    if (i < 0) i += n;
+    for (int j = 0; j <= 2 * REACH; j++) {
+        rows[j] = in + (size_t)i * (size_t)width;
+        if (++i == n) i = 0;
     }
 }
 
-void tess_wavelet_split(const float *in, int n, int channels, int from, int to, float *out)
+void tess_wavelet_split(const float *in, int n, int channels, int from, int to, float *restrict out)
 {
     const float *const a = ANALYSIS, *const s = SYNTHESIS;
     for (int t = from; t < to; t++, out += 2 * channels) {
@@ -37,7 +39,7 @@ void tess_wavelet_split(const float *in, int n, int channels, int from, int to, 
     }
 }
 
-void tess_wavelet_join(const float *in, int n, int channels, int from, int to, float *out)
+void tess_wavelet_join(const float *in, int n, int channels, int from, int to, float *restrict out)
 {
     const float *const a = ANALYSIS, *const s = SYNTHESIS;
     for (int t = from; t < to; t++, out += channels) {

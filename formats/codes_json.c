@@ -10,8 +10,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_CODEBOOKS = 1024 };  /* as in a .tess file */
-enum { MAX_BYTES = 256 << 20 }; /* some ten hours; the parsed tree takes ten times its text */
+enum { MAX_CODEBOOKS = 1024 }; /* as in a .tess file */
+enum {
+    MAX_BYTES = 64 << 20
+}; /* some twelve hours; the parsed tree takes 15 to 40 times its text */
 
 static const char *const layout_names[] = {
 #define LAYOUT_NAME(name, text) text,
@@ -128,20 +130,39 @@ static bool take_scales(struct fmt_codes_json *json, const cJSON *root)
     return true;
 }
 
-static int take(struct fmt_codes_json *json, const cJSON *root, struct tess_why *why)
+/* ---- the members: each may be missing, none may be wrong ---- */
+
+static int take_string(const cJSON *root, const char *name, const char **text, struct tess_why *why)
 {
-    const char *model = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(root, "model"));
-    if (model) snprintf(json->model, sizeof json->model, "%s", model);
-    json->n_samples =
-        (int64_t)whole(cJSON_GetObjectItemCaseSensitive(root, "n_samples"), 0, 0x1p53, -1);
-    json->sample_rate =
-        (int)whole(cJSON_GetObjectItemCaseSensitive(root, "sample_rate"), 1, INT32_MAX, 0);
-    const int codebooks =
-        (int)whole(cJSON_GetObjectItemCaseSensitive(root, "n_codebooks"), 1, MAX_CODEBOOKS, 0);
-    const char *name = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(root, "layout"));
-    enum fmt_layout layout = fmt_layout(name ? name : "KT");
-    if (layout == FMT_N_LAYOUTS)
-        return fmt_fail(why, TESS_E_FORMAT, "layout \"%.20s\" is not KT, TK or flat", name);
+    const cJSON *item = cJSON_GetObjectItemCaseSensitive(root, name);
+    if (item && !cJSON_IsString(item))
+        return fmt_fail(why, TESS_E_FORMAT, "%s is not a string", name);
+    *text = cJSON_GetStringValue(item);
+    return 0;
+}
+
+/* A whole number from low to high; `missing` where there is none. */
+static int take_number(const cJSON *root,
+                       const char *name,
+                       double low,
+                       double high,
+                       double missing,
+                       double *value,
+                       struct tess_why *why)
+{
+    const cJSON *item = cJSON_GetObjectItemCaseSensitive(root, name);
+    *value = item ? whole(item, low, high, HUGE_VAL) : missing;
+    if (!item || *value <= high) return 0;
+    return fmt_fail(why, TESS_E_FORMAT, "%s is not a whole number from %.0f to %.0f", name, low,
+                    high);
+}
+
+static int take_codes(struct fmt_codes_json *json,
+                      const cJSON *root,
+                      enum fmt_layout layout,
+                      int codebooks,
+                      struct tess_why *why)
+{
     const cJSON *codes = cJSON_GetObjectItemCaseSensitive(root, "audio_codes");
     if (!cJSON_IsArray(codes)) return fmt_fail(why, TESS_E_FORMAT, "no audio_codes");
     if (layout == FMT_FLAT && !take_list(json, codes, codebooks))
@@ -151,6 +172,35 @@ static int take(struct fmt_codes_json *json, const cJSON *root, struct tess_why 
         return fmt_fail(why, TESS_E_FORMAT,
                         "audio_codes is not a rectangle of whole 16-bit numbers of layout %s",
                         layout_names[layout]);
+    return 0;
+}
+
+static int take(struct fmt_codes_json *json, const cJSON *root, struct tess_why *why)
+{
+    const char *model = NULL, *layout_name = NULL;
+    double n_samples, sample_rate, n_frames, codebooks;
+    int error = take_string(root, "model", &model, why);
+    if (!error) error = take_string(root, "layout", &layout_name, why);
+    if (!error) error = take_number(root, "n_samples", 0, 0x1p53, -1, &n_samples, why);
+    if (!error) error = take_number(root, "sample_rate", 1, INT32_MAX, 0, &sample_rate, why);
+    if (!error) error = take_number(root, "n_frames", 0, 0x1p53, -1, &n_frames, why);
+    if (!error) error = take_number(root, "n_codebooks", 1, MAX_CODEBOOKS, 0, &codebooks, why);
+    if (error) return error;
+    if (model) snprintf(json->model, sizeof json->model, "%s", model);
+    json->n_samples = (int64_t)n_samples;
+    json->sample_rate = (int)sample_rate;
+
+    enum fmt_layout layout = fmt_layout(layout_name ? layout_name : "KT");
+    if (layout == FMT_N_LAYOUTS)
+        return fmt_fail(why, TESS_E_FORMAT, "layout \"%.20s\" is not KT, TK or flat", layout_name);
+    error = take_codes(json, root, layout, (int)codebooks, why);
+    if (error) return error;
+    if ((n_frames >= 0 && n_frames != (double)json->n_frames) ||
+        (codebooks > 0 && codebooks != (double)json->codebooks))
+        return fmt_fail(why, TESS_E_FORMAT,
+                        "audio_codes of %lld frames and %d codebooks, n_frames or n_codebooks says "
+                        "otherwise",
+                        (long long)json->n_frames, json->codebooks);
     if (take_scales(json, root)) return 0;
     return fmt_fail(why, TESS_E_FORMAT, "audio_scales is not a number a segment of segment_frames");
 }
@@ -182,14 +232,20 @@ static bool add_scales(const struct fmt_codes_json *json, cJSON *root)
     return all;
 }
 
+/* A number that is not known, below `least`, is left out. */
+static bool add_number(cJSON *root, const char *name, double value, double least)
+{
+    return value < least || cJSON_AddNumberToObject(root, name, value);
+}
+
 /* The object up to its first code; NULL without memory. */
 static char *head(const struct fmt_codes_json *json, enum fmt_layout layout)
 {
     char *text = NULL;
     cJSON *root = cJSON_CreateObject();
     if (root && cJSON_AddStringToObject(root, "model", json->model) &&
-        cJSON_AddNumberToObject(root, "sample_rate", json->sample_rate) &&
-        cJSON_AddNumberToObject(root, "n_samples", (double)json->n_samples) &&
+        add_number(root, "sample_rate", json->sample_rate, 1) &&
+        add_number(root, "n_samples", (double)json->n_samples, 0) &&
         cJSON_AddNumberToObject(root, "n_frames", (double)json->n_frames) &&
         cJSON_AddNumberToObject(root, "n_codebooks", json->codebooks) &&
         cJSON_AddStringToObject(root, "layout", layout_names[layout]) && add_scales(json, root) &&

@@ -61,7 +61,7 @@ int fmt_npy_read_head(const struct tess_io *io,
     bool fits = (strncmp(type, "'<u2'", 5) == 0 || strncmp(type, "'<i2'", 5) == 0) &&
                 strncmp(order, "False", 5) == 0 &&
                 sscanf(shape, "(%15" SCNd64 ", %5d%n", n_frames, codebooks, &end) == 2 &&
-                (shape[end] == ')' || shape[end] == ',') && *n_frames >= 0 && *codebooks > 0;
+                shape[end + (shape[end] == ',')] == ')' && *n_frames >= 0 && *codebooks > 0;
     if (fits) return 0;
     return fmt_fail(why, TESS_E_FORMAT, "codes must be '<u2' or '<i2' of shape (T, K) in C order");
 bad:

@@ -14,6 +14,7 @@ enum {
     MAX_TAG_VALUE = 4096,
     MAX_TAGS = 65535,
     MAX_SEGMENT_FRAMES = 65535,
+    MAX_CHUNK_SCALES = 65535,
     MAX_CHUNK_CODES = 1 << 20, /* what a reader must hold at once: 2 MiB of codes */
 };
 
@@ -127,6 +128,9 @@ int tess_format_check(const struct tess_file_info *info,
     if (layout->chunk_frames > MAX_CHUNK_CODES / info->codebooks)
         return tess_base_fail(why, error, "%d frames of %d codes in a chunk; the limit is %d codes",
                               layout->chunk_frames, info->codebooks, MAX_CHUNK_CODES);
+    if (tess_format_scales(layout, layout->chunk_frames) + 1 > MAX_CHUNK_SCALES)
+        return tess_base_fail(why, error, "%d frames in segments of %d; the limit is %d segments",
+                              layout->chunk_frames, info->segment_frames, MAX_CHUNK_SCALES - 1);
     return check_texts(info, &layout->header_bytes, error, why);
 }
 

@@ -66,13 +66,10 @@ void tess_grid_encode(const struct tess_grid *grid,
                       int code_stride)
 {
     for (int t = 0; t < n; t++, z += stride, codes += code_stride) {
-        int below = 0, most = 2 * grid->code_max; /* borders below z: at least, at most */
-        while (below < most) {
-            int middle = (below + most) / 2;
-            if ((double)*z > grid->borders[middle])
-                below = middle + 1;
-            else
-                most = middle;
+        int below = 0; /* borders known to be below z; no branches: no CPU could guess them */
+        for (int n_left = 2 * grid->code_max, half; n_left > 0; n_left -= half) {
+            half = (n_left + 1) / 2;
+            below += half * ((double)*z > grid->borders[below + half - 1]);
         }
         *codes = (uint16_t)(below - grid->code_max);
     }

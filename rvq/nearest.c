@@ -7,9 +7,9 @@
 
 enum {
     PARTS = TESS_PANEL / TESS_LANES, /* vectors that hold a panel's scores */
-    FRAMES = 4,                      /* latents that share one pass over the panels */
     /* scores that grow side by side, frames times panels: as many as hide a product's latency */
     CHAINS = TESS_LANES < 16 ? 4 : 8,
+    FRAMES = CHAINS < 6 ? 4 : 6, /* latents that share one pass over the panels, at most */
 };
 
 /* The best that a frame's lanes have seen, and in which panel. */
@@ -53,12 +53,17 @@ static inline __attribute__((always_inline)) void look(const struct tess_codeboo
     for (int c = 0; c < n * n_panels; c++)
         for (int i = 0; i < PARTS; i++)
             score[c][i] = vf_load(half_sq + c / n * TESS_PANEL + i * TESS_LANES);
-    for (int d = 0; d < book->dim; d++, e += TESS_PANEL)
+    for (int d = 0; d < book->dim; d++, e += TESS_PANEL) {
+        /* Large books come from the third-level cache or beyond. Few panels at a time are too few for
+         * the CPU to ask for enough of them by itself; the last ask for what follows, in vain. */
+        for (int i = 0; i < n_panels && n >= 4; i++)
+            __builtin_prefetch(e + (size_t)(n_panels + i) * width);
         for (int c = 0; c < n * n_panels; c++)
             for (int i = 0; i < PARTS; i++)
                 score[c][i] =
                     vf_fma(-vf_set(z[c % n * stride + d]),
                            vf_load(e + (size_t)(c / n) * width + i * TESS_LANES), score[c][i]);
+    }
     for (int c = 0; c < n * n_panels; c++) /* a frame's panels from the lowest up */
         for (int i = 0; i < PARTS; i++) {
             struct best *b = &best[c % n];
@@ -99,8 +104,10 @@ void TESS_KERNEL(tess_nearest)(const struct tess_codebook *book,
                                int code_stride)
 {
     for (int some; n > 0; n -= some) {
-        if (n >= FRAMES)
+        if (FRAMES > 4 && n == FRAMES) /* 80 ms at 75 frames a second: one pass */
             search(book, z, stride, some = FRAMES, codes, code_stride);
+        else if (n >= 4)
+            search(book, z, stride, some = 4, codes, code_stride);
         else if (n >= 2)
             search(book, z, stride, some = 2, codes, code_stride);
         else

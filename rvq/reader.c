@@ -263,7 +263,10 @@ tess_reader_next(struct tess_reader *reader, uint16_t *codes, size_t capacity, s
     if (capacity == 0) return tess_base_fail(why, TESS_E_ARGUMENT, "room for no frame");
     if (reader->n_given == reader->n_held && !reader->ended && !reader->error)
         reader->error = read_record(reader, &reader->why);
-    if (reader->error) return tess_base_fail(why, reader->error, "%s", reader->why.text);
+    if (reader->error) {
+        reader->scales_from = reader->scales_to;
+        return tess_base_fail(why, reader->error, "%s", reader->why.text);
+    }
     size_t columns = (size_t)reader->layout.codebooks, given = (size_t)reader->n_given;
     size_t n = (size_t)reader->n_held - given;
     if (n > capacity) n = capacity;
@@ -317,11 +320,13 @@ static int walk(struct tess_reader *r, struct tess_why *why)
         if (record == TRAILER) return read_trailer(r, why);
         int n = read_chunk_head(r, why);
         if (n < 0) return n;
+        offset += tess_format_chunk_bytes(&r->layout, n, r->n_scales);
+        uint8_t last; /* a seek goes past a file's end without a word */
+        err = go_to(r, offset - 1, why);
+        if (!err) err = read_all(r, &last, 1, "a chunk", why);
+        if (err) return err;
         r->n_chunks++;
         r->n_frames += n;
-        offset += tess_format_chunk_bytes(&r->layout, n, r->n_scales);
-        err = go_to(r, offset, why);
-        if (err) return err;
     }
 }
 
@@ -341,8 +346,15 @@ int tess_reader_seek(struct tess_reader *reader, int64_t frame, struct tess_why 
     if (frame < 0 || frame > reader->totals.n_frames)
         return tess_base_fail(why, TESS_E_ARGUMENT, "frame %lld of %lld", (long long)frame,
                               (long long)reader->totals.n_frames);
-    int within = (int)(frame % reader->layout.chunk_frames);
-    int err = go_to_chunk(reader, frame / reader->layout.chunk_frames, why);
+    const int full = reader->layout.chunk_frames;
+    int64_t chunk = frame / full;
+    int within = (int)(frame % full);
+    if (within == 0 && frame > 0 && frame == reader->totals.n_frames) { /* with segments it is the
+                                              last chunk that says where the trailer is */
+        chunk--;
+        within = full;
+    }
+    int err = go_to_chunk(reader, chunk, why);
     if (err || within == 0) return err;
     err = read_record(reader, &reader->why);
     if (!err && reader->n_held < within)

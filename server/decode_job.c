@@ -36,6 +36,7 @@ static int ask_one(struct srv_job *job, const struct srv_ask *ask, struct tess_w
     int64_t n;
     bool good;
     if (strcmp(ask->name, "model") == 0) return srv_job_find_model(job, ask->value, why);
+    if (strcmp(ask->name, "option") == 0) return srv_job_keep_option(job, ask->value, why);
     if (strcmp(ask->name, "rate") == 0) {
         d->to_source = strcmp(ask->value, "source") == 0;
         good = d->to_source || srv_ask_int(ask, SRV_MIN_RATE, SRV_MAX_RATE, &n);
@@ -44,7 +45,7 @@ static int ask_one(struct srv_job *job, const struct srv_ask *ask, struct tess_w
         good = !ask->value[0] || srv_ask_int(ask, 0, 1, &n);
         c->format = good && ask->value[0] && n == 0 ? SRV_S16LE : SRV_F32LE;
     } else
-        return fmt_fail(why, 400, "'%s' is not one of model, rate, float", ask->name);
+        return fmt_fail(why, 400, "'%s' is not one of model, option, rate, float", ask->name);
     return good ? 0 : fmt_fail(why, 400, "%s=%s is not possible", ask->name, ask->value);
 }
 

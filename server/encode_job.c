@@ -4,6 +4,7 @@
 #include "formats/codes_json.h"
 #include "formats/npy.h"
 #include "formats/tess.h"
+#include "formats/wav.h"
 #include "server/job_kind.h"
 #include "server/pcm.h"
 #include "server/server.h"
@@ -49,6 +50,7 @@ static int ask_one(struct srv_job *job, const struct srv_ask *ask, struct tess_w
     int64_t n;
     bool good = true;
     if (strcmp(ask->name, "model") == 0) return srv_job_find_model(job, ask->value, why);
+    if (strcmp(ask->name, "option") == 0) return srv_job_keep_option(job, ask->value, why);
     if (strcmp(ask->name, "codebooks") == 0) {
         good = srv_ask_int(ask, 1, INT32_MAX, &n);
         c->codebooks = (int)n;
@@ -67,7 +69,7 @@ static int ask_one(struct srv_job *job, const struct srv_ask *ask, struct tess_w
         c->channels = (int)n;
     } else
         return fmt_fail(why, 400,
-                        "'%s' is not one of model, codebooks, layout, raw, rate, channels",
+                        "'%s' is not one of model, option, codebooks, layout, raw, rate, channels",
                         ask->name);
     return good ? 0 : fmt_fail(why, 400, "%s=%s is not possible", ask->name, ask->value);
 }
@@ -93,6 +95,15 @@ static int ask_all(struct srv_job *job, const struct srv_job_request *request, s
 
 /* ---- the body ---- */
 
+/* Samples that the head of a WAV announces, of which libsndfile says nothing where they are not there. */
+static int64_t announced(int body)
+{
+    uint8_t head[4096];
+    struct fmt_wav wav;
+    ssize_t n = pread(body, head, sizeof head, 0);
+    return n >= 0 && fmt_wav_read_head(&wav, head, (size_t)n) == 0 ? fmt_wav_samples(&wav) : -1;
+}
+
 static int open_body(struct srv_job *job, struct tess_why *why)
 {
     struct encode_job *e = (struct encode_job *)job;
@@ -112,6 +123,8 @@ static int open_body(struct srv_job *job, struct tess_why *why)
         e->file = sf_open_fd(twin, SFM_READ, &info, SF_TRUE);
         if (!e->file) return fmt_fail(why, 400, "not a sound file: %s", sf_strerror(NULL));
         e->n_source = info.frames >= 0 && info.frames < SF_COUNT_MAX ? info.frames : -1;
+        const int64_t n = announced(job->body);
+        if (n > e->n_source) e->n_source = n;
         c->format = SRV_F32LE;
         c->rate = info.samplerate;
         c->channels = info.channels;

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/socket.h>
 
 enum {
     MORE_CLIENTS = 32,     /* beyond a limit, to be told of it */
@@ -137,9 +138,22 @@ on_event(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in
 
 /* ---- time ---- */
 
+/* Has the client closed its side, and is nothing left to read or to send? libwebsockets may miss that while
+ * it waits for a body, and then never rests. */
+static bool is_gone(const struct srv_http_client *c)
+{
+    char byte;
+    if (c->state == SRV_HTTP_HEAD || c->state == SRV_HTTP_SESSION || c->first) return false;
+    return recv(lws_get_socket_fd(c->wsi), &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
+}
+
 static void tick(struct srv_http_client *c)
 {
     const struct srv_options *o = &c->server->options;
+    if (is_gone(c)) {
+        srv_http_kill(c);
+        return;
+    }
     switch (c->state) {
     case SRV_HTTP_HEAD:
         if (!older(c->since, o->header_ms)) return;

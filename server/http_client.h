@@ -88,6 +88,9 @@ bool srv_http_key_in_url(const struct srv_http_client *c);
 const char *
 srv_http_header(const struct srv_http_client *c, enum lws_token_indexes name, char *text, size_t n);
 
+/** The length that the client announces of a body; -1 = none that can be believed. */
+int64_t srv_http_length(const struct srv_http_client *c);
+
 /* ---- http_reply.c ---- */
 
 /** Queues a whole answer. n_bytes of `body` are copied. */

@@ -3,6 +3,7 @@
  * names only, and to our own pages and those of --allow-origin. */
 #include "server/http_client.h"
 
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -15,6 +16,14 @@ srv_http_header(const struct srv_http_client *c, enum lws_token_indexes name, ch
     if (lws_hdr_total_length(c->wsi, name) == 0) return text;
     int length = lws_hdr_copy(c->wsi, text, (int)n, name);
     return length >= 0 && strlen(text) == (size_t)length ? text : NULL;
+}
+
+int64_t srv_http_length(const struct srv_http_client *c)
+{
+    char text[24];
+    const char *length = srv_http_header(c, WSI_TOKEN_HTTP_CONTENT_LENGTH, text, sizeof text);
+    size_t n = length ? strlen(length) : 0;
+    return n > 0 && n < 19 && strspn(length, "0123456789") == n ? strtoll(length, NULL, 10) : -1;
 }
 
 static bool listed(const struct srv_list *list, const char *text)

@@ -92,6 +92,7 @@ char *srv_page_status(const struct srv_server *server)
     cJSON *o = cJSON_CreateObject();
     cJSON_AddNumberToObject(o, "streams_active", server->n_streams);
     cJSON_AddNumberToObject(o, "streams_max", (double)server->options.max_streams);
+    cJSON_AddNumberToObject(o, "queue", server->jobs.n_waiting);
     cJSON_AddNumberToObject(o, "connections", server->n_sessions + srv_http_count(server, NULL));
     cJSON_AddNumberToObject(o, "connections_max", (double)server->max_clients);
     cJSON_AddBoolToObject(o, "draining", server->draining);

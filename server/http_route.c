@@ -151,10 +151,17 @@ static bool read_version(struct srv_http_client *c)
     return !c->old || (version && strcmp(version, "HTTP/1.0") == 0);
 }
 
+/* Does libwebsockets read a body and tell when it has come whole? Of POST an empty one too. */
+static bool awaits_body(const struct srv_http_client *c)
+{
+    if (!has(c, WSI_TOKEN_POST_URI)) return srv_http_length(c) > 0;
+    return has(c, WSI_TOKEN_HTTP_CONTENT_LENGTH) || has(c, WSI_TOKEN_HTTP_TRANSFER_ENCODING);
+}
+
 /* Returns 0 or a status. */
 static int check(struct srv_http_client *c, const char **why)
 {
-    c->has_body = has(c, WSI_TOKEN_HTTP_CONTENT_LENGTH) || has(c, WSI_TOKEN_HTTP_TRANSFER_ENCODING);
+    c->has_body = awaits_body(c);
     *why = c->refused;
     if (c->refused) return c->refusal == TESS_WIRE_TOO_MANY ? 429 : 503;
     *why = "the request's head is too large (--max-header)";
@@ -184,7 +191,9 @@ static int check_row(struct srv_http_client *c, const struct row *row, const cha
     *why = "this path knows another method";
     if (method != row->method) return 405;
     *why = "GET has no body";
-    if (method == METHOD_GET && c->has_body) return 400;
+    bool body = has(c, WSI_TOKEN_HTTP_TRANSFER_ENCODING) ||
+                (has(c, WSI_TOKEN_HTTP_CONTENT_LENGTH) && srv_http_length(c) != 0);
+    if (method == METHOD_GET && body) return 400;
     *why = "no key (Authorization: Bearer), or not one of this server's";
     return row->open || srv_http_key(c) == SRV_KEY_RIGHT ? 0 : 401;
 }

@@ -9,7 +9,9 @@
 #include "server/server.h"
 #include "src/tessera_wire.h"
 
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 enum {
@@ -38,7 +40,32 @@ int srv_job_find_model(struct srv_job *job, const char *name, struct tess_why *w
     return fmt_fail(why, 400, "model '%.63s' is none of this server's", name);
 }
 
-int srv_job_check_model(const struct srv_job *job, int codebooks, struct tess_why *why)
+int srv_job_keep_option(struct srv_job *job, const char *text, struct tess_why *why)
+{
+    const int n = snprintf(job->option, sizeof job->option, "%s", text);
+    return n < (int)sizeof job->option ? 0 : fmt_fail(why, 400, "option is too long");
+}
+
+static int read_option(struct srv_job *job, struct tess_why *why)
+{
+    const struct tess_model_info *info = &job->config.model->info;
+    const size_t n = strlen(info->option);
+    struct srv_ask value;
+    int64_t number;
+    if (!job->option[0]) return 0;
+    if (n == 0) return fmt_fail(why, 400, "model %s takes no option", job->config.model->name);
+    snprintf(value.value, sizeof value.value, "%s",
+             strncmp(job->option, info->option, n) == 0 && job->option[n] == '='
+                 ? job->option + n + 1
+                 : "");
+    if (!srv_ask_int(&value, 0, info->option_max, &number))
+        return fmt_fail(why, 400, "option of model %s is %s=0 to %s=%d", job->config.model->name,
+                        info->option, info->option, info->option_max);
+    job->config.option = (int)number;
+    return 0;
+}
+
+int srv_job_check_model(struct srv_job *job, int codebooks, struct tess_why *why)
 {
     const struct srv_model *m = job->config.model;
     const bool encode = job->config.direction == SRV_ENCODE;
@@ -46,7 +73,7 @@ int srv_job_check_model(const struct srv_job *job, int codebooks, struct tess_wh
     if (!srv_can_stream(&m->info, encode))
         return fmt_fail(why, 400, "model %s needs the whole clip or has scales: `tessera %s -m %s`",
                         m->name, verb, m->info.name);
-    if (srv_is_rate(&m->info, codebooks)) return 0;
+    if (srv_is_rate(&m->info, codebooks)) return read_option(job, why);
     return fmt_fail(why, 400, "model %s does not %s %d codebooks", m->name, verb, codebooks);
 }
 

@@ -34,6 +34,7 @@ struct srv_job {
     struct srv_job *next;          /* among those that wait */
     int body;                      /* file, -1 until it has come */
     struct srv_lane_config config; /* model NULL: the body names it */
+    char option[64];               /* of the query, until the model is known */
     struct srv_stream *stream;
     bool held, all_read;
     bool gone;  /* the client: no call to the answer any more */
@@ -59,8 +60,11 @@ int srv_job_read_query(struct srv_job *job,
 /** Takes the model called so. Returns 0 or a status. */
 int srv_job_find_model(struct srv_job *job, const char *name, struct tess_why *why);
 
-/** Whether the model does the job's direction as a stream, with so many codebooks. */
-int srv_job_check_model(const struct srv_job *job, int codebooks, struct tess_why *why);
+/** Keeps the query's option=NAME=VALUE. Returns 0 or a status. */
+int srv_job_keep_option(struct srv_job *job, const char *text, struct tess_why *why);
+
+/** Whether the model does the job's direction as a stream, with so many codebooks and the option. */
+int srv_job_check_model(struct srv_job *job, int codebooks, struct tess_why *why);
 
 /** Refuses more sound than --max-audio. */
 int srv_job_check_length(const struct srv_job *job,

@@ -57,6 +57,24 @@ static int fail(struct tess_why *why, int error, const char *format, ...)
     return error;
 }
 
+/* The model's own option, if it has one, is the only member that there may be. */
+static int read_options(const cJSON *json, struct srv_lane_config *c, struct tess_why *why)
+{
+    const struct tess_model_info *info = &c->model->info;
+    const cJSON *options = cJSON_GetObjectItemCaseSensitive(json, "options");
+    const cJSON *first = options ? options->child : NULL;
+    int64_t value;
+    if (!options || (cJSON_IsObject(options) && !first)) return 0;
+    if (!info->option[0])
+        return fail(why, TESS_WIRE_BAD_REQUEST, "model %s takes no options", c->model->name);
+    if (!cJSON_IsObject(options) || first->next || strcmp(first->string, info->option) != 0 ||
+        !srv_json_int(options, info->option, 0, 0, info->option_max, &value))
+        return fail(why, TESS_WIRE_BAD_REQUEST, "options of model %s are {\"%s\": 0 to %d}",
+                    c->model->name, info->option, info->option_max);
+    c->option = (int)value;
+    return 0;
+}
+
 static int read_open(const struct srv_models *models,
                      const cJSON *json,
                      struct srv_open *open,
@@ -93,15 +111,12 @@ static int read_open(const struct srv_models *models,
     if (!srv_json_int(json, "credit", 0, 0, UINT32_MAX, &credit) ||
         !srv_json_bool(json, "bulk", &c->bulk))
         return fail(why, TESS_WIRE_BAD_REQUEST, "credit is a number of bytes, bulk true or false");
-    const cJSON *options = cJSON_GetObjectItemCaseSensitive(json, "options");
-    if (options && (!cJSON_IsObject(options) || options->child))
-        return fail(why, TESS_WIRE_BAD_REQUEST, "model %s takes no options", c->model->name);
     c->codebooks = (int)codebooks;
     c->rate = (int)rate;
     c->channels = (int)channels;
-    open->limited = cJSON_HasObjectItem(json, "credit");
+    open->limited = cJSON_GetObjectItemCaseSensitive(json, "credit") != NULL;
     open->credit = (uint32_t)credit;
-    return 0;
+    return read_options(json, c, why);
 }
 
 int srv_json_open(const struct srv_models *models,
@@ -146,6 +161,9 @@ static void add_model(cJSON *list, const struct srv_model *m)
     cJSON_AddStringToObject(o, "decode", capability(info, info->decode));
     cJSON_AddNumberToObject(o, "encode_delay", info->encode_delay);
     cJSON_AddNumberToObject(o, "decode_delay", info->decode_delay);
+    if (info->option[0])
+        cJSON_AddNumberToObject(cJSON_AddObjectToObject(o, "options"), info->option,
+                                info->option_max);
     cJSON_AddItemToArray(list, o);
 }
 
@@ -191,6 +209,8 @@ char *srv_json_opened(const struct srv_open *open, const struct srv_stream *stre
     cJSON_AddNumberToObject(o, "channels", c->channels);
     cJSON_AddNumberToObject(o, "encode_delay", info->encode_delay);
     cJSON_AddNumberToObject(o, "decode_delay", info->decode_delay);
+    if (info->option[0])
+        cJSON_AddNumberToObject(cJSON_AddObjectToObject(o, "options"), info->option, c->option);
     cJSON_AddNumberToObject(o, "credit", (double)srv_stream_window(stream));
     return print(o);
 }

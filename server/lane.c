@@ -50,8 +50,9 @@ static int create_decoder(struct srv_lane *l, const struct tess_stream_options *
     l->in_capacity = SRV_TURN_FRAMES * srv_lane_unit(c);
     l->out_capacity = (scaled(srv_lane_samples(info), c->rate, info->sample_rate) + ROUNDING) *
                       (size_t)c->channels * srv_pcm_width(c->format);
-    l->last = calloc((size_t)c->codebooks, sizeof *l->last);
-    if (!l->last) return TESS_E_NOMEM;
+    l->conceal = (struct fmt_conceal){c->codebooks, info->channels, info->hop, .gain = 1};
+    l->conceal.last = calloc((size_t)c->codebooks, sizeof *l->conceal.last);
+    if (!l->conceal.last) return TESS_E_NOMEM;
     int error = tess_decoder_create(&l->decoder, c->model->model, options);
     if (error) return error;
     return tess_resampler_create(&l->resampler, info->sample_rate, c->rate, info->channels, NULL);
@@ -81,8 +82,7 @@ int srv_lane_create(struct srv_lane **lane, const struct srv_lane_config *config
     if (!l) return TESS_E_NOMEM;
     l->config = *config;
     l->place = -1;
-    l->gain = 1;
-    struct tess_stream_options options = {.size = sizeof options, .codebooks = config->codebooks};
+    struct tess_stream_options options = {sizeof options, config->codebooks, config->option};
     error =
         config->direction == SRV_ENCODE ? create_encoder(l, &options) : create_decoder(l, &options);
     if (!error) {
@@ -103,7 +103,7 @@ void srv_lane_destroy(struct srv_lane *l)
     tess_encoder_destroy(l->encoder, l->config.model->model);
     tess_decoder_destroy(l->decoder, l->config.model->model);
     tess_resampler_destroy(l->resampler);
-    free(l->last);
+    free(l->conceal.last);
     free(l->in);
     free(l->out);
     free(l);
@@ -157,54 +157,31 @@ static void finish_encode(struct srv_lane *l, struct srv_slot *slot)
 
 /* ---- decode ---- */
 
-static size_t to_conceal(const struct srv_lane *l)
-{
-    int left = l->have_last ? SRV_CONCEALED_FRAMES - l->n_lost : 0;
-    return (size_t)(l->turn.lost < left ? l->turn.lost : left);
-}
-
 static void prepare_decode(struct srv_lane *l, struct srv_slot *slot)
 {
     size_t K = (size_t)l->config.codebooks;
-    slot->n_frames = l->turn.lost ? to_conceal(l) : l->turn.n_bytes / srv_lane_unit(&l->config);
-    for (size_t i = 0; i < slot->n_frames * K; i++)
-        slot->codes[i] = l->turn.lost ? l->last[i % K] : tess_wire_get16(l->in + 2 * i);
+    if (l->turn.lost)
+        slot->n_frames = fmt_conceal_frames(&l->conceal, (size_t)l->turn.lost, slot->codes);
+    else
+        slot->n_frames = l->turn.n_bytes / srv_lane_unit(&l->config);
+    for (size_t i = 0; !l->turn.lost && i < slot->n_frames * K; i++)
+        slot->codes[i] = tess_wire_get16(l->in + 2 * i);
     slot->end = l->turn.end && !l->codec_ended;
     slot->run = slot->n_frames > 0 || slot->end;
 }
 
-/* The gain goes in a straight line to `to` over the first `n` samples and stays there. */
-static void fade(struct srv_lane *l, struct srv_slot *slot, float to, size_t n)
-{
-    int channels = l->config.model->info.channels;
-    float step = n > 0 ? (to - l->gain) / (float)n : 0;
-    for (size_t t = 0; t < slot->n_samples; t++) {
-        l->gain = t < n ? l->gain + step : to;
-        for (int c = 0; c < channels; c++)
-            slot->pcm[t * (size_t)channels + (size_t)c] *= l->gain;
-    }
-    if (slot->n_samples > 0) l->gain = to;
-}
-
-/* Lost frames fade to silence over SRV_CONCEALED_FRAMES; the first frame after them fades back. */
-static void apply_gain(struct srv_lane *l, struct srv_slot *slot)
+static void conceal(struct srv_lane *l, struct srv_slot *slot)
 {
     const struct tess_model_info *info = &l->config.model->info;
-    size_t hop = (size_t)info->hop, channels = (size_t)info->channels;
-    if (l->turn.lost) {
-        l->n_lost += (int)slot->n_frames;
-        fade(l, slot, 1 - (float)l->n_lost / SRV_CONCEALED_FRAMES, slot->n_samples);
-        size_t silent = ((size_t)l->turn.lost - slot->n_frames) * hop;
-        memset(slot_end(l, slot), 0, silent * channels * sizeof *slot->pcm);
-        slot->n_samples += silent;
-        if (silent > 0) l->gain = 0;
-    } else if (slot->n_frames > 0) {
-        size_t K = (size_t)l->config.codebooks;
-        memcpy(l->last, slot->codes + (slot->n_frames - 1) * K, K * sizeof *l->last);
-        l->have_last = true;
-        l->n_lost = 0;
-        if (l->gain < 1) fade(l, slot, 1, hop < slot->n_samples ? hop : slot->n_samples);
+    const size_t n_lost = (size_t)l->turn.lost;
+    if (n_lost == 0) {
+        fmt_conceal_came(&l->conceal, slot->codes, slot->n_frames, slot->pcm, slot->n_samples);
+        return;
     }
+    fmt_conceal_lost(&l->conceal, n_lost, slot->n_frames, slot->pcm, slot->n_samples);
+    const size_t silent = (n_lost - slot->n_frames) * (size_t)info->hop;
+    memset(slot_end(l, slot), 0, silent * (size_t)info->channels * sizeof *slot->pcm);
+    slot->n_samples += silent;
 }
 
 static void trim(struct srv_lane *l, struct srv_slot *slot)
@@ -233,7 +210,7 @@ static void put_out(struct srv_lane *l, struct srv_slot *slot, int64_t n)
 static void finish_decode(struct srv_lane *l, struct srv_slot *slot)
 {
     size_t channels = (size_t)l->config.model->info.channels;
-    apply_gain(l, slot);
+    conceal(l, slot);
     trim(l, slot);
     for (size_t at = 0; at < slot->n_samples && !l->turn.error; at += BLOCK_OUT) {
         size_t some = slot->n_samples - at < BLOCK_OUT ? slot->n_samples - at : BLOCK_OUT;

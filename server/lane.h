@@ -8,6 +8,7 @@
 #ifndef SRV_LANE_H
 #define SRV_LANE_H
 
+#include "formats/conceal.h"
 #include "server/models.h"
 
 #include <stdbool.h>
@@ -16,14 +17,13 @@ enum srv_direction { SRV_ENCODE, SRV_DECODE, SRV_N_DIRECTIONS };
 enum srv_format { SRV_S16LE, SRV_F32LE };
 
 enum {
-    SRV_TURN_FRAMES = 24,     /* a turn takes no more: what others wait for one long input */
-    SRV_CONCEALED_FRAMES = 5, /* frames that repeat the last codes before silence */
+    SRV_TURN_FRAMES = 24, /* a turn takes no more: what others wait for one long input */
 };
 
 struct srv_lane_config {
     const struct srv_model *model;
     enum srv_direction direction;
-    int codebooks;
+    int codebooks, option;  /* the latter the family's */
     enum srv_format format; /* of the client's samples */
     int rate, channels;     /* of the client's samples */
     bool bulk;              /* takes what live lanes leave */
@@ -63,10 +63,7 @@ struct srv_lane {
     struct tess_resampler *resampler;
     int64_t n_samples; /* of the decoder's that have gone on to the resampler */
     bool codec_ended;  /* the resampler's rest still comes */
-    uint16_t *last;    /* [codebooks] the last frame, for concealing the next */
-    bool have_last;
-    int n_lost; /* frames lost in a row, at most SRV_CONCEALED_FRAMES */
-    float gain; /* where the last sample left it: 1, less while frames are lost */
+    struct fmt_conceal conceal;
 };
 
 /* What a worker holds for each lane of a batch, at the model's rate. */

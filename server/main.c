@@ -1,5 +1,6 @@
 /* tesserad: options in, a running server, and its orderly end. Exit codes: 0 ended as asked, 1 could
  * not start, 2 the options forbid it. */
+#include "formats/standard_files.h"
 #include "server/http.h"
 #include "server/listen.h"
 #include "server/notify.h"
@@ -208,6 +209,7 @@ int main(int argc, char **argv)
 {
     struct srv_server *server = calloc(1, sizeof *server);
     if (!server) return 1;
+    fmt_standard_files();
     signal(SIGPIPE, SIG_IGN); /* each is an error of the call that meets it */
     signal(SIGXFSZ, SIG_IGN);
     int code = srv_options_read(&server->options, argc, argv);
@@ -221,5 +223,9 @@ int main(int argc, char **argv)
         code = serve(server);
     srv_options_free(&server->options);
     free(server);
+    if ((fflush(stdout) != 0 || ferror(stdout)) && !code) {
+        fprintf(stderr, "tesserad: standard output: %s\n", strerror(errno));
+        code = 1;
+    }
     return code;
 }

@@ -124,10 +124,21 @@ static int read_environment(struct srv_options *o)
     return 0;
 }
 
-/* "key = value", the rest of a line after # being a comment, as --print-config writes it. */
+/* A comment begins the line or follows a blank: a # inside a word is the word's. */
+static void cut_comment(char *line)
+{
+    for (char *c = line; (c = strchr(c, '#')); c++)
+        if (c == line || isspace((unsigned char)c[-1])) {
+            *c = 0;
+            return;
+        }
+}
+
+/* "key = value # comment", as --print-config writes it. */
 static int read_line(struct srv_options *o, char *line, const char *where)
 {
-    line[strcspn(line, "#\r\n")] = 0;
+    line[strcspn(line, "\r\n")] = 0;
+    cut_comment(line);
     char *key = line + strspn(line, " \t");
     if (!*key) return 0;
     char *equals = strchr(key, '=');
@@ -152,8 +163,12 @@ static int read_file(struct srv_options *o, const char *path)
     int error = 0;
     for (int n = 1; !error && fgets(line, sizeof line, file); n++) {
         snprintf(where, sizeof where, "--config, line %d: ", n);
-        error = read_line(o, line, where);
+        if (strlen(line) == sizeof line - 1 && line[sizeof line - 2] != '\n')
+            error = fail(where, "the line", "is longer than 4094 bytes");
+        else
+            error = read_line(o, line, where);
     }
+    if (ferror(file)) error = fail("--config ", path, strerror(errno)); /* a folder is one */
     fclose(file);
     return error;
 }

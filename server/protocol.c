@@ -352,7 +352,8 @@ check(struct srv_session *s, const uint8_t *bytes, size_t n, struct tess_wire_he
     if (error > 0) return size;
     bool large = error == -TESS_WIRE_TOO_LARGE;
     srv_session_fail(s, large ? SRV_DROP_LIMIT : SRV_DROP_PROTOCOL, -error,
-                     large ? "message too long (--max-message)" : "not a message of this protocol");
+                     large ? "message longer than its type's most, or --max-message"
+                           : "not a message of this protocol");
     return -1;
 }
 

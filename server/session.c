@@ -252,7 +252,7 @@ static void tick(struct srv_session *s)
         if (older(s->since, o->handshake_ms))
             srv_session_fail(s, SRV_DROP_IDLE, TESS_WIRE_TIMEOUT, "no HELLO (--handshake-timeout)");
     } else if (waits && older(s->answered, o->pong_ms) && older(s->pinged, o->pong_ms / 2)) {
-        srv_session_break(s, SRV_DROP_SLOW, "PING unanswered (--pong-timeout)");
+        srv_session_fail(s, SRV_DROP_SLOW, TESS_WIRE_TIMEOUT, "PING unanswered (--pong-timeout)");
     } else if (!s->channels && s->server->draining) {
         srv_session_fail(s, SRV_NO_DROP, TESS_WIRE_OVERLOADED, "draining: connect again");
     } else if (!s->channels && o->idle_ms && older(s->since, o->idle_ms)) {

@@ -38,6 +38,14 @@ static void close_now(struct tcp *t)
     if (!uv_is_closing(&t->socket.handle)) uv_close(&t->socket.handle, on_closed);
 }
 
+/* The kernel's own timeout, of a client that takes no bytes, may come before the session's. */
+static void fail(struct tcp *t, int status)
+{
+    if (status == UV_ETIMEDOUT)
+        srv_session_break(t->session, SRV_DROP_SLOW, "takes no bytes (--pong-timeout)");
+    close_now(t);
+}
+
 /* ---- out ---- */
 
 static void write_more(struct tcp *t);
@@ -48,7 +56,7 @@ static void on_written(uv_write_t *write, int status)
     int n = t->n_writing;
     t->n_writing = 0;
     if (status < 0) {
-        close_now(t);
+        fail(t, status);
         return;
     }
     srv_session_sent(t->session, n);
@@ -92,7 +100,7 @@ static void on_read(uv_stream_t *stream, ptrdiff_t n, const uv_buf_t *buffer)
 {
     struct tcp *t = stream->data;
     if (n < 0)
-        close_now(t);
+        fail(t, (int)n);
     else
         srv_protocol_receive(t->session, (const uint8_t *)buffer->base, (size_t)n);
 }

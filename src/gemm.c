@@ -83,7 +83,7 @@ void tess_matrix_destroy(struct tess_matrix *matrix, const struct tess_allocator
 
 size_t tess_gemm_scratch(const struct tess_matrix *matrix)
 {
-    if (matrix->scale) return tess_int8_depth(matrix->k) * TESS_INT8_SCRATCH / sizeof(float);
+    if (matrix->scale) return tess_int8_scratch(matrix->k) / sizeof(float);
     return (size_t)matrix->k * TESS_PANEL * 2;
 }
 

@@ -15,14 +15,20 @@
 
 #define TESS_INT8_SILENCE 1e-30f /* below it 127 / max would leave the range of a float */
 
-/** The depth of a panel: k rounded up to the largest group. */
+/** The depth of a panel: k rounded up to what kernels take in one step. */
 static inline size_t tess_int8_depth(int k)
 {
-    return ((size_t)k + 3) & ~(size_t)3;
+    return ((size_t)k + 15) & ~(size_t)15;
 }
 
-/* Bytes of scratch for each step of k: the rows that a kernel brings to 8 bits at a time. */
-enum { TESS_INT8_SCRATCH = 48 };
+/* Rows in 8 bits lie in blocks of so many values of k: [k / BLOCK][rows][BLOCK]. */
+enum { TESS_INT8_BLOCK = 64 };
+
+/** Bytes of scratch: for the rows, 48 at most, that a kernel brings to 8 bits at a time. */
+static inline size_t tess_int8_scratch(int k)
+{
+    return ((size_t)k + TESS_INT8_BLOCK - 1) / TESS_INT8_BLOCK * TESS_INT8_BLOCK * 48;
+}
 
 /** Packs w [n][k], -127 to 127, scale [n] and bias [n] (or NULL). Errors: NOMEM. Free with
  *  tess_matrix_destroy; tess_gemm multiplies. */

@@ -8,18 +8,23 @@
  * The panels are laid out for it: [k / GROUP][16 outputs][GROUP]. */
 #if defined(TESS_ISA_AVX512) /* 4 unsigned bytes by 4 signed ones (VNNI) */
 typedef uint8_t quantum;
-enum { GROUP = 4, ZERO = 128, MAX_ROWS = 12, MAX_PANELS = 8 };
-#define PANELS_FOR(rows) ((rows) == 1 ? 8 : (rows) <= 4 ? 4 : 2)
+enum { ZERO = 128, MAX_ROWS = 12 };
+#define PANELS_FOR(rows) ((rows) == 1 ? 1 : 2)
+#define CHAINS_FOR(rows) ((rows) == 1 ? 4 : (rows) <= 4 ? 2 : 1)
 #else /* 2 by 2 values of 16 bits */
 typedef int16_t quantum;
-enum { GROUP = 2, ZERO = 0, MAX_ROWS = 6, MAX_PANELS = 4 };
-#define PANELS_FOR(rows) (TESS_LANES == 8 && (rows) == 1 ? 4 : 1)
+enum { ZERO = 0, MAX_ROWS = 6 };
+#define PANELS_FOR(rows) 1
+#define CHAINS_FOR(rows) (TESS_LANES == 8 && (rows) == 1 ? 4 : 1)
 #endif
 
 enum {
+    GROUP = TESS_DOT,
     NR = TESS_PANEL,
     VECTORS = NR / TESS_LANES, /* vectors a panel */
+    MAX_SUMS = 4 * VECTORS,    /* of a row: panels times chains */
     CHUNK = 4 * MAX_ROWS,      /* rows that are brought to 8 bits at a time */
+    BLOCK = TESS_INT8_BLOCK,
 };
 
 void TESS_KERNEL(tess_gemm8)(const struct tess_matrix *matrix,
@@ -42,21 +47,6 @@ static inline vi load_weights(const int8_t *p)
 #endif
 }
 
-/* acc + the sum over a group of x w, in every lane. */
-static inline vi multiply_add(vi acc, vi x, vi w)
-{
-#if defined(TESS_ISA_AVX512)
-    return (vi)_mm512_dpbusd_epi32((__m512i)acc, (__m512i)x, (__m512i)w);
-#elif defined(TESS_ISA_AVX2)
-    return acc + (vi)_mm256_madd_epi16((__m256i)x, (__m256i)w);
-#elif defined(TESS_ISA_NEON)
-    int32x4_t low = vmull_s16(vget_low_s16((int16x8_t)x), vget_low_s16((int16x8_t)w));
-    return acc + (vi)vpaddq_s32(low, vmull_high_s16((int16x8_t)x, (int16x8_t)w));
-#else
-    return acc + (int16_t)x * (int16_t)w + (int16_t)(x >> 16) * (int16_t)(w >> 16);
-#endif
-}
-
 static inline vi load_group(const quantum *x)
 {
     int32_t group;
@@ -68,7 +58,13 @@ static inline vi load_group(const quantum *x)
 
 typedef quantum lanes __attribute__((vector_size(TESS_LANES * sizeof(quantum))));
 
-static inline void store_quanta(quantum *to, vi q, int n)
+/* A row of quanta, among `n_rows` that lie beside each other: see gemm8.h. */
+static inline quantum *quantum_at(quantum *row, int n_rows, size_t k)
+{
+    return row + k / BLOCK * BLOCK * (size_t)n_rows + k % BLOCK;
+}
+
+static inline void store_quanta(quantum *row, int n_rows, size_t k, vi q, int n)
 {
     quantum one[TESS_LANES];
 #if TESS_LANES == 1
@@ -77,26 +73,39 @@ static inline void store_quanta(quantum *to, vi q, int n)
     lanes narrow = __builtin_convertvector(q, lanes);
     memcpy(one, &narrow, sizeof one);
 #endif
-    if (n >= TESS_LANES)
-        memcpy(to, one, sizeof one);
-    else if (n > 0)
-        memcpy(to, one, (size_t)n * sizeof *to);
+    if (n >= TESS_LANES && k % BLOCK <= BLOCK - TESS_LANES)
+        memcpy(quantum_at(row, n_rows, k), one, sizeof one);
+    else
+        for (size_t i = 0; i < TESS_LANES && (int)i < n; i++)
+            *quantum_at(row, n_rows, k + i) = one[i];
 }
 
+static inline vf magnitude(vf x)
+{
+    return vi_floats(vf_bits(x) & vi_set(0x7FFFFFFF));
+}
+
+/* The largest of so_far and |x[i]|, whatever their order. */
 static float largest(const float *x, int n, float so_far)
 {
-    vf most = vf_set(so_far);
-    for (int i = 0; i < n; i += TESS_LANES)
-        most = vf_max(most, vi_floats(vf_bits(vf_load_n(x + i, n - i)) & vi_set(0x7FFFFFFF)));
-    float one[TESS_LANES], max = 0.0f;
-    vf_store(one, most);
-    for (int i = 0; i < TESS_LANES; i++)
-        max = one[i] > max ? one[i] : max;
-    return max;
+    enum { AT_ONCE = TESS_LANES < 16 ? TESS_FOLDED : 4, STEP = AT_ONCE * TESS_LANES };
+    vf most[AT_ONCE]; /* comparisons that do not wait for each other */
+    for (int j = 0; j < AT_ONCE; j++)
+        most[j] = vf_set(so_far);
+    int i = 0;
+    for (; i + STEP <= n; i += STEP)
+        for (int j = 0; j < AT_ONCE; j++)
+            most[j] = vf_max(most[j], magnitude(vf_load(x + i + j * TESS_LANES)));
+    for (; i < n; i += TESS_LANES)
+        most[0] = vf_max(most[0], magnitude(vf_load_n(x + i, n - i)));
+    for (int j = TESS_FOLDED; j < AT_ONCE; j++)
+        most[0] = vf_max(most[0], most[j]);
+    return vf_fold_max(most);
 }
 
-/* One window to q [k rounded up to a group]; returns what a quantum stands for. */
-static float quantize(const struct tess_windows *rows, int row, quantum *q, size_t depth)
+/* One window to a row of quanta, filled up to the depth; returns what a quantum stands for. */
+static float
+quantize(const struct tess_windows *rows, int row, quantum *q, int n_rows, size_t depth)
 {
     const float *x = rows->x + (size_t)row * rows->row_stride;
     float max = 0.0f;
@@ -104,12 +113,13 @@ static float quantize(const struct tess_windows *rows, int row, quantum *q, size
         max = largest(x + (size_t)tap * rows->tap_stride, rows->width, max);
     const int silent = !(max > TESS_INT8_SILENCE);
     const vf inverse = vf_set(silent ? 0.0f : 127.0f / max);
-    for (int tap = 0; tap < rows->taps; tap++, x += rows->tap_stride)
+    size_t k = 0;
+    for (int tap = 0; tap < rows->taps; tap++, x += rows->tap_stride, k += (size_t)rows->width)
         for (int i = 0, n = rows->width; i < n; i += TESS_LANES)
-            store_quanta(q + (size_t)tap * (size_t)n + i,
+            store_quanta(q, n_rows, k + (size_t)i,
                          vf_round_int(vf_load_n(x + i, n - i) * inverse) + vi_set(ZERO), n - i);
-    for (size_t i = (size_t)rows->taps * (size_t)rows->width; i < depth; i++)
-        q[i] = ZERO;
+    for (; k < depth; k++)
+        *quantum_at(q, n_rows, k) = ZERO;
     return silent ? 0.0f : max / 127.0f;
 }
 
@@ -118,6 +128,7 @@ static float quantize(const struct tess_windows *rows, int row, quantum *q, size
 /* n_rows rows of quanta, n_panels panels of weights from output `n` on. */
 struct part {
     const quantum *q;
+    size_t block;      /* from one block of q to the next */
     const float *unit; /* of each row */
     size_t depth;
     int n_rows;
@@ -130,49 +141,88 @@ struct part {
     size_t y_stride;
 };
 
-/* n_rows and n_panels are constants where this is inlined: the accumulators are registers. */
-static inline __attribute__((always_inline)) void
-tile(const struct part *part, int n_rows, int n_panels)
+typedef vi sums[MAX_ROWS][MAX_SUMS]; /* [row][chain][panel][vector] */
+
+/* A group of each row's quanta, at q, times the weights of all panels, onto one chain of sums. */
+static inline __attribute__((always_inline)) void add_group(sums acc,
+                                                            const quantum *q,
+                                                            const int8_t *panels,
+                                                            size_t panel_bytes,
+                                                            int n_rows,
+                                                            int n_panels,
+                                                            int chain)
 {
-    const size_t depth = part->depth;
-    vi acc[MAX_ROWS][MAX_PANELS * VECTORS];
-    for (int r = 0; r < n_rows; r++)
-        for (int v = 0; v < n_panels * VECTORS; v++)
-            acc[r][v] = vi_load(part->offset + v * TESS_LANES);
-    for (size_t k = 0; k < depth; k += GROUP) {
-        vi w[MAX_PANELS * VECTORS];
-        for (int v = 0; v < n_panels * VECTORS; v++)
-            w[v] = load_weights(part->panels + (size_t)(v / VECTORS) * depth * NR + k * NR +
-                                (size_t)(v % VECTORS) * TESS_LANES * GROUP);
-        for (int r = 0; r < n_rows; r++) {
-            vi x = load_group(part->q + (size_t)r * depth + k);
-            for (int v = 0; v < n_panels * VECTORS; v++)
-                acc[r][v] = multiply_add(acc[r][v], x, w[v]);
-        }
+    const int n = n_panels * VECTORS;
+    vi w[MAX_SUMS];
+    for (int v = 0; v < n; v++)
+        w[v] = load_weights(panels + (size_t)(v / VECTORS) * panel_bytes +
+                            (size_t)(v % VECTORS) * TESS_LANES * GROUP);
+    for (int r = 0; r < n_rows; r++) {
+        vi x = load_group(q + r * BLOCK);
+        for (int v = 0; v < n; v++)
+            acc[r][chain * n + v] = vi_dot(acc[r][chain * n + v], x, w[v]);
     }
-    for (int r = 0; r < n_rows; r++)
-        for (int v = 0; v < n_panels * VECTORS; v++) {
-            int n = v * TESS_LANES;
-            vf scale = vf_set(part->unit[r]) * vf_load(part->scale + n);
-            vf_store_n(part->y + (size_t)r * part->y_stride + n,
-                       vf_fma(vi_to_vf(acc[r][v]), scale, vf_load(part->bias + n)),
-                       part->n_left - n);
-        }
 }
 
-/* The panels left over at the edge go one by one. */
+/* The three numbers are constants where this is inlined: sums are registers, rows at constant
+ * distances. A sum waits for the one before it on its chain, so few rows need several chains; with
+ * these they take few panels at once, and the weights, which they wait for, come in their order. */
+static inline __attribute__((always_inline)) void
+tile(const struct part *part, int n_rows, int n_panels, int n_chains)
+{
+    const int n = n_panels * VECTORS;
+    const size_t depth = part->depth;
+    sums acc;
+    for (int r = 0; r < n_rows; r++)
+        for (int v = 0; v < n_chains * n; v++)
+            acc[r][v] = v < n ? vi_load(part->offset + v * TESS_LANES) : vi_set(0);
+    const quantum *q = part->q;
+    size_t block = 0;
+    do { /* at least one: then the sums need no memory for a loop that is skipped */
+        const size_t end = depth - block < BLOCK ? depth - block : BLOCK;
+        size_t k = 0;
+        do {
+            for (int chain = 0; chain < n_chains; chain++, k += GROUP)
+                add_group(acc, q + k, part->panels + (block + k) * NR, depth * NR, n_rows, n_panels,
+                          chain);
+        } while (k < end);
+        q += part->block;
+        block += BLOCK;
+    } while (block < depth);
+    /* A tile over the matrix's edge goes elsewhere first, as a whole, for the same reason. */
+    float edge[MAX_ROWS * MAX_SUMS * TESS_LANES];
+    const int over = part->n_left < n * TESS_LANES;
+    float *y = over ? edge : part->y;
+    const size_t y_stride = over ? (size_t)n * TESS_LANES : part->y_stride;
+    for (int r = 0; r < n_rows; r++)
+        for (int v = 0; v < n; v++) {
+            vi sum = acc[r][v];
+            for (int chain = 1; chain < n_chains; chain++)
+                sum = sum + acc[r][chain * n + v];
+            vf scale = vf_set(part->unit[r]) * vf_load(part->scale + v * TESS_LANES);
+            vf_store(y + (size_t)r * y_stride + v * TESS_LANES,
+                     vf_fma(vi_to_vf(sum), scale, vf_load(part->bias + v * TESS_LANES)));
+        }
+    for (int r = 0; r < n_rows && over; r++)
+        memcpy(part->y + (size_t)r * part->y_stride, edge + (size_t)r * y_stride,
+               (size_t)part->n_left * sizeof *edge);
+}
+
+static inline void next_panels(struct part *part, int n)
+{
+    part->panels += (size_t)n * part->depth * NR;
+    part->offset += n * NR, part->scale += n * NR, part->bias += n * NR, part->y += n * NR;
+    part->n_left -= n * NR;
+    part->n_panels -= n;
+}
+
+/* Panels left over at the edge go one by one. */
 #define CASE(R)                                                                                    \
     case R:                                                                                        \
-        if (part.n_panels == PANELS_FOR(R)) {                                                      \
-            tile(&part, R, PANELS_FOR(R));                                                         \
-            return;                                                                                \
-        }                                                                                          \
-        for (int i = 0; i < part.n_panels; i++) {                                                  \
-            tile(&part, R, 1);                                                                     \
-            part.panels += part.depth * NR;                                                        \
-            part.offset += NR, part.scale += NR, part.bias += NR, part.y += NR;                    \
-            part.n_left -= NR;                                                                     \
-        }                                                                                          \
+        for (; part.n_panels >= PANELS_FOR(R); next_panels(&part, PANELS_FOR(R)))                  \
+            tile(&part, R, PANELS_FOR(R), CHAINS_FOR(R));                                          \
+        for (; part.n_panels > 0; next_panels(&part, 1))                                           \
+            tile(&part, R, 1, CHAINS_FOR(R));                                                      \
         return;
 
 #if defined(TESS_ISA_AVX512)
@@ -194,11 +244,12 @@ static void run(struct part part)
     }
 }
 
-/* Rows that lie as quanta already, against all panels. */
+/* Rows that lie as quanta already, against all panels: if they are more than a tile has, a few panels
+ * at a time, which the cache then holds for all tiles. */
 static void multiply(const struct tess_matrix *matrix, struct part part, int n_rows)
 {
     const int n_panels = (matrix->n + NR - 1) / NR, n_tiles = (n_rows + MAX_ROWS - 1) / MAX_ROWS;
-    const int step = PANELS_FOR((n_rows + n_tiles - 1) / n_tiles);
+    const int step = n_tiles == 1 ? n_panels : PANELS_FOR(MAX_ROWS);
     for (int panel = 0; panel < n_panels; panel += step) {
         struct part now = part;
         now.panels = (const int8_t *)matrix->panels + (size_t)panel * NR * part.depth;
@@ -209,7 +260,7 @@ static void multiply(const struct tess_matrix *matrix, struct part part, int n_r
         now.n_left = matrix->n - panel * NR;
         for (int i = 0, row = 0; i < n_tiles; i++, row += now.n_rows) { /* 13 are 7 and 6 */
             now.n_rows = (n_rows - row + n_tiles - i - 1) / (n_tiles - i);
-            now.q = part.q + (size_t)row * part.depth;
+            now.q = part.q + (size_t)row * BLOCK;
             now.unit = part.unit + row;
             now.y = part.y + panel * NR + (size_t)row * part.y_stride;
             run(now);
@@ -224,14 +275,15 @@ void TESS_KERNEL(tess_gemm8)(const struct tess_matrix *matrix,
                              float *scratch)
 {
     const size_t depth = tess_int8_depth(matrix->k);
-    quantum *q = (quantum *)(void *)scratch; /* [CHUNK][depth] */
-    _Static_assert(CHUNK * sizeof(quantum) <= TESS_INT8_SCRATCH, "scratch");
+    quantum *q = (quantum *)(void *)scratch;
+    _Static_assert(CHUNK * sizeof(quantum) <= 48, "scratch");
     float unit[CHUNK];
     for (int row = 0; row < rows->n_rows; row += CHUNK) {
         const int n = rows->n_rows - row < CHUNK ? rows->n_rows - row : CHUNK;
         for (int r = 0; r < n; r++)
-            unit[r] = quantize(rows, row + r, q + (size_t)r * depth, depth);
+            unit[r] = quantize(rows, row + r, q + (size_t)r * BLOCK, n, depth);
         struct part part = {.q = q,
+                            .block = (size_t)n * BLOCK,
                             .unit = unit,
                             .depth = depth,
                             .y = y + (size_t)row * y_stride,

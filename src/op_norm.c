@@ -64,11 +64,12 @@ static int plan_group_norm(struct tess_layer *layer, struct tess_why *why)
         return tess_base_fail(why, TESS_E_MODEL, "row '%s': %d channels are no groups of %d",
                               layer->row.tensor, layer->in_channels, layer->row.kernel);
     layer->whole = 1;
-    layer->n_scratch = 2 * (size_t)layer->in_channels * sizeof(double) / sizeof(float);
+    layer->n_scratch = 2 * (size_t)layer->in_channels * (1 + sizeof(double) / sizeof(float));
     return tess_plan_same(layer, why);
 }
 
-/* Sums are of one channel at a time, in double, then of the group's channels. */
+/* Sums of values and squares are of one channel at a time, in double, then of the group's channels:
+ * a float's square is exact there, so that taking the mean's off the squares costs nothing. */
 static void stream_group_norm(const struct tess_layer *layer,
                               const struct tess_batch *batch,
                               int b,
@@ -78,36 +79,30 @@ static void stream_group_norm(const struct tess_layer *layer,
     const int channels = layer->channels, group = layer->row.kernel;
     const double count = (double)in.n * group;
     double *sums = (double *)(void *)scratch, *squares = sums + channels;
+    float *factor = (float *)(void *)(squares + channels), *offset = factor + channels;
     for (int c = 0; c < 2 * channels; c++)
         sums[c] = 0.0;
     for (size_t t = 0; t < (size_t)in.n; t++)
-        for (int c = 0; c < channels; c++)
-            sums[c] += (double)in.rows[t * (size_t)channels + (size_t)c];
-    for (int c = 0; c < channels; c += group) {
-        double sum = 0.0;
-        for (int i = 0; i < group; i++)
-            sum += sums[c + i];
-        for (int i = 0; i < group; i++)
-            sums[c + i] = sum / count;
-    }
-    for (size_t t = 0; t < (size_t)in.n; t++)
         for (int c = 0; c < channels; c++) {
-            double d = (double)in.rows[t * (size_t)channels + (size_t)c] - sums[c];
-            squares[c] += d * d;
+            double x = (double)in.rows[t * (size_t)channels + (size_t)c];
+            sums[c] += x;
+            squares[c] += x * x;
         }
-    for (int c = 0; c < channels; c += group) {
-        double sum = 0.0;
-        for (int i = 0; i < group; i++)
-            sum += squares[c + i];
-        for (int i = 0; i < group; i++)
-            squares[c + i] = 1.0 / sqrt(sum / count + (double)layer->row.value);
+    for (int first = 0; first < channels; first += group) {
+        double sum = 0.0, square = 0.0;
+        for (int c = first; c < first + group; c++) {
+            sum += sums[c];
+            square += squares[c];
+        }
+        const double mean = sum / count, variance = fmax(square / count - mean * mean, 0.0);
+        const double rate = 1.0 / sqrt(variance + (double)layer->row.value);
+        for (int c = first; c < first + group; c++) {
+            factor[c] = (float)((double)layer->weight[c] * rate);
+            offset[c] = (float)((double)layer->bias[c] - (double)layer->weight[c] * rate * mean);
+        }
     }
-    for (size_t t = 0; t < (size_t)in.n; t++)
-        for (int c = 0; c < channels; c++) {
-            size_t at = t * (size_t)channels + (size_t)c;
-            double x = ((double)in.rows[at] - sums[c]) * squares[c];
-            out.rows[at] = (float)(x * (double)layer->weight[c] + (double)layer->bias[c]);
-        }
+    for (size_t at = 0; at < (size_t)in.n * (size_t)channels; at += (size_t)channels)
+        layer->ops->scaled_add(offset, factor, in.rows + at, out.rows + at, channels);
 }
 
 const struct tess_operator_kind tess_op_group_norm = {

@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+enum { MAX_STEPS = 1 << 20 }; /* a frame: more than any hop */
+
 /* Input step t spreads over outputs t s .. t s + k of the untrimmed result. Seen from there, each
  * run of s outputs is a linear layer over the last ceil(k / s) inputs: one product with s C rows. */
 static int taps(const struct tess_row *row)
@@ -30,6 +32,9 @@ static int plan_upconv(struct tess_layer *layer, struct tess_why *why)
         return tess_base_fail(why, TESS_E_MODEL,
                               "row '%s': a kernel of %d cannot be trimmed to a stride of %d",
                               row->tensor, row->kernel, row->stride);
+    if (layer->in_steps > MAX_STEPS / row->stride)
+        return tess_base_fail(why, TESS_E_MODEL, "row '%s': more than %d steps a frame",
+                              row->tensor, MAX_STEPS);
     layer->channels = row->channels;
     layer->steps = layer->in_steps * row->stride;
     layer->lag = layer->in_lag * row->stride + (row->fill ? surplus(row) : trimmed_left(row));

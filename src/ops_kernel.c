@@ -18,17 +18,7 @@ static void depthwise(
     }
 }
 
-enum { PARTS = 16, VECTORS = PARTS / TESS_LANES };
-
-static float fold(const vf sums[VECTORS])
-{
-    float s[PARTS];
-    memcpy(s, sums, sizeof s);
-    for (int half = PARTS / 2; half > 0; half /= 2)
-        for (int i = 0; i < half; i++)
-            s[i] += s[i + half];
-    return s[0];
-}
+enum { PARTS = 16, VECTORS = PARTS / TESS_LANES }; /* sums of channels c, c + 16, ... */
 
 static void
 norm(const float *x, const float *scale, const float *shift, float eps, float *out, int channels)
@@ -40,7 +30,7 @@ norm(const float *x, const float *scale, const float *shift, float eps, float *o
             int at = c + v * TESS_LANES;
             sums[v] = sums[v] + vf_load_n(x + at, channels - at);
         }
-    const vf mean = vf_set(fold(sums) / count);
+    const vf mean = vf_set(vf_fold_add(sums) / count);
     vf squares[VECTORS] = {0};
     for (int c = 0; c < channels; c += PARTS)
         for (int v = 0; v < VECTORS; v++) {
@@ -50,7 +40,7 @@ norm(const float *x, const float *scale, const float *shift, float eps, float *o
                                    : vf_load_n(x + at, n) - vf_load_n((const float *)&mean, n);
             squares[v] = vf_fma(d, d, squares[v]);
         }
-    const vf rate = vf_set(1.0f / sqrtf(fold(squares) / count + eps));
+    const vf rate = vf_set(1.0f / sqrtf(vf_fold_add(squares) / count + eps));
     for (int c = 0; c < channels; c += TESS_LANES) {
         int n = channels - c;
         vf d = (vf_load_n(x + c, n) - mean) * rate;
@@ -143,7 +133,7 @@ static float dot(const float *a, const float *b, int n)
             int at = c + v * TESS_LANES;
             sums[v] = vf_fma(vf_load_n(a + at, n - at), vf_load_n(b + at, n - at), sums[v]);
         }
-    return fold(sums);
+    return vf_fold_add(sums);
 }
 
 static void attend(const float *q,

@@ -3,12 +3,15 @@
  * same input. One scale an output for the weights; the scale of an input row is its own (gemm8.h), so
  * the sound serves to measure and decides nothing but which layers stay as they are. */
 #include "src/gemm8.h"
+#include "src/json.h"
 #include "src/model.h"
 #include "src/safetensors_out.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
+
+#define SUFFIX "-int8" /* of the new model's name */
 
 enum { ROWS = 64, MAX_LAYERS = TESS_MAX_ROWS * 2 };
 
@@ -230,12 +233,13 @@ static int write_file(const struct quantize *q, const struct tess_io *out)
         if (!cJSON_AddStringToObject(metadata, key, value)) goto done;
         key = value;
     }
-    config = cJSON_Parse(tess_safetensors_metadata(&q->file, "tessera.config"));
+    const char *was = tess_safetensors_metadata(&q->file, "tessera.config");
+    config = tess_json_object("config", was, strlen(was), NULL);
     if (!config ||
         !cJSON_ReplaceItemInObjectCaseSensitive(config, "arithmetic", cJSON_CreateString("int8")))
         goto done;
     text = cJSON_PrintUnformatted(config);
-    snprintf(name, sizeof name, "%s-int8", q->model->info.name);
+    snprintf(name, sizeof name, "%s" SUFFIX, q->model->info.name);
     if (!text ||
         !cJSON_ReplaceItemInObjectCaseSensitive(metadata, "tessera.config",
                                                 cJSON_CreateString(text)) ||
@@ -261,6 +265,9 @@ static int check(struct quantize *q)
     if (!q->model->int8)
         return tess_base_fail(q->why, TESS_E_UNSUPPORTED, "the family '%s' has no layers in 8 bits",
                               info->family);
+    if (strlen(info->name) + strlen(SUFFIX) >= sizeof info->name)
+        return tess_base_fail(q->why, TESS_E_MODEL, "no room for " SUFFIX " behind the name '%s'",
+                              info->name);
     if (o->n_samples < (size_t)info->hop)
         return tess_base_fail(q->why, TESS_E_ARGUMENT,
                               "%zu samples to measure with are less than the %d of a frame",
@@ -290,8 +297,9 @@ int tess_quantize(const char *path,
                   const struct tess_quantize_options *options,
                   struct tess_why *why)
 {
-    if (!path || !out || !out->write || !options || options->size != sizeof *options ||
-        !options->pcm)
+    if (!path || !out || !out->write || !options || !options->pcm)
+        return tess_base_fail(why, TESS_E_ARGUMENT, "no path, no write, no options or no pcm");
+    if (options->size != sizeof *options)
         return tess_base_fail(why, TESS_E_ARGUMENT, "options of another version of the library");
     struct tess_allocator memory = tess_base_allocator(NULL);
     struct quantize *q = tess_base_alloc(&memory, sizeof *q);

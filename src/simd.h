@@ -138,15 +138,28 @@ static inline vi vf_less(vf a, vf b)
 }
 #endif
 
-/* b where it is the smaller (larger) one, else a. */
+/* b where it is the smaller (larger) one, else a: x86's instructions do the same with the operands
+ * exchanged, NaN and -0.0 included. */
 static inline vf vf_min(vf a, vf b)
 {
+#if defined(TESS_ISA_AVX512)
+    return (vf)_mm512_min_ps((__m512)b, (__m512)a);
+#elif defined(TESS_ISA_AVX2)
+    return (vf)_mm256_min_ps((__m256)b, (__m256)a);
+#else
     return vf_select(vf_less(b, a), b, a);
+#endif
 }
 
 static inline vf vf_max(vf a, vf b)
 {
+#if defined(TESS_ISA_AVX512)
+    return (vf)_mm512_max_ps((__m512)b, (__m512)a);
+#elif defined(TESS_ISA_AVX2)
+    return (vf)_mm256_max_ps((__m256)b, (__m256)a);
+#else
     return vf_select(vf_less(a, b), b, a);
+#endif
 }
 
 #if defined(TESS_ISA_AVX512)
@@ -208,6 +221,70 @@ static inline vf vf_sqrt(vf a)
 static inline vf vi_to_vf(vi a)
 {
     return (vf)a;
+}
+#endif
+
+/* 16 floats to one: of their halves, quarters, ... the sums (vf_fold_add) or the larger ones
+ * (vf_fold_max). */
+#define TESS_FOLDED (16 / TESS_LANES)
+#if defined(TESS_ISA_AVX512) || defined(TESS_ISA_AVX2)
+/* Without a detour through memory, which the vectors would then live in. */
+static inline __m256 vf_half(const vf v[TESS_FOLDED], int i)
+{
+#if defined(TESS_ISA_AVX512)
+    return i ? _mm512_extractf32x8_ps((__m512)*v, 1) : _mm512_castps512_ps256((__m512)*v);
+#else
+    return (__m256)v[i];
+#endif
+}
+
+#define TESS_FOLD(OP, EXPRESSION)                                                                  \
+    static inline float vf_fold_##OP(const vf v[TESS_FOLDED])                                      \
+    {                                                                                              \
+        __m256 a = _mm256_##OP##_ps(vf_half(v, 0), vf_half(v, 1));                                 \
+        __m128 b = _mm_##OP##_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));          \
+        b = _mm_##OP##_ps(b, _mm_movehl_ps(b, b));                                                 \
+        return _mm_cvtss_f32(_mm_##OP##_ss(b, _mm_movehdup_ps(b)));                                \
+    }
+#else
+#define TESS_FOLD(OP, EXPRESSION)                                                                  \
+    static inline float vf_fold_##OP(const vf v[TESS_FOLDED])                                      \
+    {                                                                                              \
+        float s[16];                                                                               \
+        memcpy(s, v, sizeof s);                                                                    \
+        for (int half = 8; half > 0; half /= 2)                                                    \
+            for (int i = 0; i < half; i++)                                                         \
+                s[i] = EXPRESSION;                                                                 \
+        return s[0];                                                                               \
+    }
+#endif
+TESS_FOLD(add, s[i] + s[i + half])
+TESS_FOLD(max, s[i] < s[i + half] ? s[i + half] : s[i])
+#undef TESS_FOLD
+
+/* How many integers each lane holds side by side for vi_dot. */
+#if defined(TESS_ISA_AVX512)
+#define TESS_DOT 4 /* unsigned bytes in x, signed ones in w */
+#else
+#define TESS_DOT 2 /* of 16 bits */
+#endif
+
+/* acc + the sum of a lane's products x w. The 512-bit one is a set of its own, VNNI, which only some
+ * sources are compiled for. */
+#if !defined(TESS_ISA_AVX512) || defined(__AVX512VNNI__)
+static inline vi vi_dot(vi acc, vi x, vi w)
+{
+#if defined(TESS_ISA_AVX512)
+    return (vi)_mm512_dpbusd_epi32((__m512i)acc, (__m512i)x, (__m512i)w);
+#elif defined(TESS_ISA_AVX2)
+    /* Not with '+': gcc's overflow sanitizer would take it apart, lane by lane. */
+    return (vi)_mm256_add_epi32((__m256i)acc, _mm256_madd_epi16((__m256i)x, (__m256i)w));
+#elif defined(TESS_ISA_NEON)
+    int32x4_t low = vmull_s16(vget_low_s16((int16x8_t)x), vget_low_s16((int16x8_t)w));
+    return acc + (vi)vpaddq_s32(low, vmull_high_s16((int16x8_t)x, (int16x8_t)w));
+#else
+    return acc + (int16_t)x * (int16_t)w + (int16_t)(x >> 16) * (int16_t)(w >> 16);
+#endif
 }
 #endif
 

@@ -185,9 +185,9 @@ TESS_API void tess_model_close(struct tess_model *model);
 /** Fills *info (its `size` set by the caller). Errors: ARGUMENT (unknown size). Any thread. */
 TESS_API int tess_model_get_info(const struct tess_model *model, struct tess_model_info *info);
 
-/** Samples per channel that n_frames decode to, from a recording's first to its last: n_frames * hop, of
- *  a WHOLE_CLIP decoder encode_delay less (what the encoder padded), of segments less where they
- *  overlap. Cannot fail, any thread. */
+/** Samples per channel that n_frames (0..2^40) decode to, from a recording's first to its last:
+ *  n_frames * hop, of a WHOLE_CLIP decoder encode_delay less (what the encoder padded), of segments
+ *  less where they overlap. Cannot fail, any thread. */
 TESS_API int64_t tess_model_samples(const struct tess_model *model, int64_t n_frames);
 
 /* ---- worker ------------------------------------------------------------------------------ */
@@ -205,7 +205,9 @@ struct tess_worker_options {
 /** One caller's scratch memory (a few MB; of a WHOLE_CLIP model as much as its longest clip took)
  *  and helper threads, which sleep between calls. Borrows the model, takes its allocator; options may
  *  be NULL. A worker serves one call at a time. How many threads it has changes no bit of the
- *  result. Errors: ARGUMENT (a number out of its range, unknown size), NOMEM. Any thread. */
+ *  result. Does not outlive a fork: in the child its threads are missing, and a call, even its
+ *  destruction, would wait for them. Errors: ARGUMENT (a number out of its range, unknown size),
+ *  NOMEM. Any thread. */
 TESS_API int tess_worker_create(struct tess_worker **worker,
                                 const struct tess_model *model,
                                 const struct tess_worker_options *options);
@@ -286,8 +288,9 @@ struct tess_encode_job {
     size_t scale_capacity; /**< n_frames / (segment / hop) + 1 is enough */
     int64_t n_frames;      /**< out: frames written */
     int64_t n_scales;      /**< out: scales written */
-    int error; /**< out: 0, or NONFINITE, SPACE, ENDED, MISMATCH, or for a WHOLE_CLIP model
-                           UNSUPPORTED, ARGUMENT, NOMEM, with segments NOMEM: nothing was consumed */
+    int error; /**< out: 0, or NONFINITE, SPACE, ENDED, MISMATCH, ARGUMENT (too many samples), or for
+                           a WHOLE_CLIP model UNSUPPORTED, NOMEM, with segments NOMEM: nothing was
+                           consumed */
 };
 
 /** Encodes for several streams at once: their frames run as one batch, and no stream's codes
@@ -376,7 +379,8 @@ TESS_API int64_t tess_decoder_flush(struct tess_worker *worker,
 struct tess_resampler;
 
 /** A streaming resampler (libsoxr, very high quality, linear phase; its memory is malloc's). Rates
- *  in Hz, 1..768,000; channels 1..64. Equal rates copy. Errors: ARGUMENT, NOMEM. */
+ *  in Hz, 1..768,000, neither more than 4096 times the other; channels 1..64. Equal rates copy.
+ *  Errors: ARGUMENT, NOMEM. */
 TESS_API int tess_resampler_create(struct tess_resampler **resampler,
                                    int rate_in,
                                    int rate_out,

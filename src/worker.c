@@ -9,11 +9,11 @@ static size_t larger(size_t a, size_t b)
     return a > b ? a : b;
 }
 
-/* The encoder's and the decoder's slots share memory: a worker runs one at a time. */
-int tess_worker_reserve(struct tess_worker *w, int64_t n_frames)
+/* The encoder's and the decoder's slots share memory: a worker runs one at a time. The old are freed
+ * first: a clip's may take most of the memory that there is. */
+static int alloc_slots(struct tess_worker *w, int64_t n_frames)
 {
     const struct tess_graph *e = &w->model->encoder, *d = &w->model->decoder;
-    if (n_frames <= w->slot_frames) return 0;
     w->slot_frames = 0;
     for (int i = 0; i < TESS_MAX_SLOTS; i++) {
         size_t floats = larger(e->slot_frame[i], d->slot_frame[i]) * (size_t)n_frames +
@@ -26,6 +26,16 @@ int tess_worker_reserve(struct tess_worker *w, int64_t n_frames)
     }
     w->slot_frames = n_frames;
     return 0;
+}
+
+/* Where there is no memory for more, what was there for other jobs is there again. */
+int tess_worker_reserve(struct tess_worker *w, int64_t n_frames)
+{
+    const int64_t before = w->slot_frames;
+    if (n_frames <= before) return 0;
+    int err = alloc_slots(w, n_frames);
+    if (err && before) alloc_slots(w, before);
+    return err;
 }
 
 int tess_worker_reserve_clip(struct tess_worker *w,

@@ -22,7 +22,7 @@ FLAGS = """--headless=new --no-sandbox --disable-gpu --disable-dev-shm-usage --n
     --disable-background-networking --disable-component-update --disable-sync --remote-debugging-port=0
     --use-fake-device-for-media-stream --use-fake-ui-for-media-stream""".split()
 KEYS = {"Tab": ("\t", 9), " ": (" ", 32), "Enter": ("\r", 13), "ArrowLeft": ("", 37), "ArrowRight": ("", 39),
-        "ArrowUp": ("", 38)}
+        "ArrowUp": ("", 38), "ArrowDown": ("", 40)}
 
 
 class Page:

@@ -6,10 +6,7 @@
  * middle, and into what pieces its bytes are cut. Then come records {type, stream, n, payload [n]}: a
  * message with a right header, unless the type is one of those of RECORD. */
 #include "server/protocol.h"
-#include "server/server.h"
-#include "tests/tiny_model.h"
-
-#include <unistd.h>
+#include "tests/tiny_server.h"
 
 enum { SAY_HELLO = 1, READS = 2, HURRIES = 4 };
 enum record { RECORD_RAW = 0xFF, RECORD_TICK = 0xFE, RECORD_SETTLE = 0xFD };
@@ -19,11 +16,6 @@ static struct srv_session *session;
 static bool closed, ended;
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n_bytes);
-
-static void check(bool holds)
-{
-    if (!holds) abort();
-}
 
 /* ---- the transport ---- */
 
@@ -61,24 +53,9 @@ static void read_messages(void)
 
 static void start(void)
 {
-    struct tiny_model m = tiny_model();
-    static struct tiny_file f;
-    char path[64], program[] = "fuzz", flag[] = "--model", *words[] = {program, flag, path};
-    FILE *file = tmpfile();
-    tiny_write(&m, &f);
-    check(file && fwrite(f.bytes, 1, f.n, file) == f.n && fflush(file) == 0);
-    snprintf(path, sizeof path, "/proc/self/fd/%d", fileno(file));
-    check(srv_options_read(&server.options, 3, words) == 0);
-    server.options.max_load = 1000000;
+    tiny_server_start(&server);
     server.options.max_backlog = 32768;
-    server.options.ping_ms = 0;
     server.max_clients = 1;
-    server.loop = uv_default_loop();
-    srv_metrics_init(&server.metrics);
-    check(srv_models_open(&server.models, &server.options.models) == 0);
-    check(srv_scheduler_create(&server.scheduler, server.loop, &server.models, 1, srv_stream_done,
-                               &server) == 0);
-    fclose(file);
 }
 
 static bool computes(void)

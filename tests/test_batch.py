@@ -6,11 +6,13 @@ TESSERA_NIGHTLY=1 in the environment kills it at every call that changes a file,
 often. Usage: test_batch.py BUILD_BIN [unittest options]
 """
 
+import fcntl
 import hashlib
 import io
 import json
 import os
 import random
+import resource
 import shutil
 import signal
 import subprocess
@@ -33,8 +35,7 @@ SHARDED = ["--shard-size", "5"]
 def cut(folder):
     """Twelve clips of speech of different lengths, two of them at other rates."""
     decode = f"'{BIN}/tessera' encode -q '{SPEECH}' - | '{BIN}/tessera' decode -q --raw - -"
-    pcm = subprocess.run(decode, shell=True, stdout=subprocess.PIPE, check=True,
-                         env=environment()).stdout
+    pcm = subprocess.run(decode, shell=True, stdout=subprocess.PIPE, check=True, env=environment()).stdout
     for i, name in enumerate(NAMES):
         path = folder / f"{name}.wav"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -61,10 +62,10 @@ class BatchCase(Case):
     def batch(self, out, *words, source=("in",), **more):
         return self.run_it("batch", "-q", *source, "--out", out, *words, **more)
 
-    def fails(self, exit_code, *words, says=(), out="out", source=("in",)):
+    def fails(self, exit_code, *words, says=(), out="out", source=("in",), **more):
         """As a failing batch has it: a line on standard error for each failure. Returns the lines."""
         done = subprocess.run([BIN / "tessera", "batch", "-q", *map(str, source), "--out", out, *words],
-                              stderr=subprocess.PIPE, cwd=self.folder, env=environment(), timeout=300)
+                              stderr=subprocess.PIPE, cwd=self.folder, env=environment(), timeout=300, **more)
         text = done.stderr.decode(errors="replace")
         self.assertEqual(done.returncode, exit_code, text)
         for what in says:
@@ -85,8 +86,7 @@ class Formats(BatchCase):
         manifest = lines(self.path(out) / "manifest.sorted.jsonl")
         order = sorted(NAMES, key=lambda name: f"{name}.wav".encode())
         self.assertEqual([m["id"] for m in manifest], order)
-        self.assertEqual(sorted(lines(self.path(out) / "manifest.jsonl"), key=str),
-                         sorted(manifest, key=str))
+        self.assertEqual(sorted(lines(self.path(out) / "manifest.jsonl"), key=str), sorted(manifest, key=str))
         shown = json.loads(self.run_it("models", "show", "--json", MODEL).stdout)
         codes = {}
         for place, m in enumerate(manifest):
@@ -126,8 +126,7 @@ class Formats(BatchCase):
         self.batch("out", "--format", "webdataset", *SHARDED)
         codes = self.check_manifest("out", "tar")
         manifest = (self.path("out/manifest.sorted.jsonl")).read_text().splitlines()
-        self.assertEqual(sorted(tree(self.path("out"))),
-                         ["manifest.sorted.jsonl", *(f"out-{s:06}.tar" for s in range(3))])
+        self.assertEqual(sorted(tree(self.path("out"))), ["manifest.sorted.jsonl", *(f"out-{s:06}.tar" for s in range(3))])
         for shard in range(3):
             places = range(5 * shard, min(5 * shard + 5, len(NAMES)))
             path = self.path(f"out/out-{shard:06}.tar")
@@ -135,8 +134,7 @@ class Formats(BatchCase):
                 members = tar.getmembers()
                 self.assertEqual([m.name for m in members],
                                  [f"{p:09}.{kind}" for p in places for kind in ("npy", "json")])
-                self.assertEqual({(m.mode, m.uid, m.gid, m.mtime, m.uname) for m in members},
-                                 {(0o644, 0, 0, 0, "")})
+                self.assertEqual({(m.mode, m.uid, m.gid, m.mtime, m.uname) for m in members}, {(0o644, 0, 0, 0, "")})
                 for p, npy, text in zip(places, members[::2], members[1::2]):
                     name = json.loads(manifest[p])["id"]
                     loaded = numpy.load(io.BytesIO(tar.extractfile(npy).read()), allow_pickle=False)
@@ -154,8 +152,7 @@ class Formats(BatchCase):
         self.batch("out", "--format", "jsonl", *SHARDED)
         codes = self.check_manifest("out", "jsonl")
         texts = "".join(self.path(f"out/out-{s:06}.jsonl").read_text() for s in range(3)).splitlines()
-        for m, text in zip(self.path("out/manifest.sorted.jsonl").read_text().splitlines(), texts,
-                           strict=True):
+        for m, text in zip(self.path("out/manifest.sorted.jsonl").read_text().splitlines(), texts, strict=True):
             name = json.loads(m)["id"]
             array = json.dumps(codes[name].tolist(), separators=(",", ":"))
             self.assertEqual(text, f'{m[:-1]},"audio_codes":{array}}}')
@@ -170,9 +167,8 @@ class Formats(BatchCase):
         for format in FORMATS:
             for workers in ("1", "2", "4"):
                 self.batch(f"{format}{workers}", "--format", format, "--workers", workers, *SHARDED)
-            one = tree(self.path(f"{format}1"))
-            self.assertEqual(one, tree(self.path(f"{format}2")))
-            self.assertEqual(one, tree(self.path(f"{format}4")))
+            one, two, four = (tree(self.path(f"{format}{workers}")) for workers in (1, 2, 4))
+            self.assertTrue(one == two == four)
 
     def test_memory_is_constant(self):
         """One minute, then three files of two minutes: the same peak, within 10 % (pages of the heap)."""
@@ -202,7 +198,7 @@ class Manifests(BatchCase):
             "  ", {"audio": str(self.path("in/c.wav"))},
             {"id": "part", "audio": "../in/e.wav", "offset": 0.25, "duration": 0.1},
             {"id": "rest", "audio": "../in/e.wav", "offset": 0.5, "duration": 99},
-            {"id": "whole", "audio": "../in/e.wav", "duration": 0.1})
+            {"id": "whole", "audio": "../in/e.wav", "Offset": 0.1, "duration": 0.1})
         self.batch("out", "--format", "webdataset", *SHARDED, source=source)
         got = {m["id"]: m for m in lines(self.path("out/manifest.sorted.jsonl"))}
         absolute = str(self.path("in/c"))[1:]
@@ -211,13 +207,10 @@ class Manifests(BatchCase):
         self.assertNotIn("x", got["s/1"])
         self.assertEqual(got[absolute]["audio"], str(self.path("in/c.wav")))
         self.assertEqual([(m["key"], m["codes"]) for m in got.values()],
-                         [("000000000", "out-000000.tar"), ("000000002", "out-000000.tar"),
-                          ("000000003", "out-000000.tar"), ("000000004", "out-000000.tar"),
-                          ("000000005", "out-000001.tar")])
+                         [(f"{place:09}", f"out-{place // 5:06}.tar") for place in (0, 2, 3, 4, 5)])
         with wave.open(str(self.path("in/e.wav"))) as f:
             n = f.getnframes()
-        self.assertEqual([got[name]["n_samples"] for name in ("part", "rest", "whole")],
-                         [2400, n - 12000, n])
+        self.assertEqual([got[name]["n_samples"] for name in ("part", "rest", "whole")], [2400, n - 12000, n])
         self.assertEqual((got["part"]["offset"], got["part"]["duration"]), (0.25, 0.1))
         text = self.path("out/manifest.jsonl").read_text()
         self.assertIn('"offset":0.250000,"n_samples":2400,', text)
@@ -233,6 +226,13 @@ class Manifests(BatchCase):
             f.setparams((1, 2, RATE, 0, "NONE", ""))
             f.writeframes(samples)
         self.assertEqual(self.path("out/part.npy").read_bytes(), self.expected("cut"))
+
+    def test_standard_error_is_closed(self):
+        """What is said is lost; it does not end up in the manifest."""
+        self.path("in/bad.wav").write_text("no sound")
+        done = subprocess.run(["sh", "-c", f'"{BIN}/tessera" batch in --out out 2>&-'], cwd=self.folder, env=environment())
+        self.assertEqual(done.returncode, FAILED)
+        self.assertGreater(len(lines(self.path("out/manifest.jsonl"))), 1)  # each line is JSON
 
     def test_bad_lines(self):
         """The good one is done, each bad one is said once, with its line."""
@@ -258,10 +258,22 @@ class Manifests(BatchCase):
             self.assertEqual(sorted(errors), sorted(bad))
             for line, (_, why) in bad.items():
                 self.assertIn(why, errors[line])
-            self.assertEqual([m["id"] for m in lines(self.path(format) / "manifest.sorted.jsonl")],
-                             ["good", "last"])
+            self.assertEqual([m["id"] for m in lines(self.path(format) / "manifest.sorted.jsonl")], ["good", "last"])
         for line in (2, 3, 4, 5, 6, 15, 16):
             self.assertIn(f"in.jsonl:{line}: ", errors[line])
+
+    def test_names_in_the_way(self):
+        """Where a file is needed as a folder, or a folder as a file, that item fails and no other."""
+        bad = ["a.tess/b", "c", "e", *(f"{name}/x" for name in (
+            "manifest.jsonl", "errors.jsonl", "manifest.sorted.jsonl", "manifest.sorted.jsonl.tmp"))]
+        ids = ["a", bad[0], "c.tess/d", "c", "e.tess.tmp/f", "e", *bad[3:], "z"]
+        source = self.manifest(*({"id": i, "audio": "../in/z.wav"} for i in ids))
+        for words in ((), ("--resume",)):
+            self.fails(FAILED, "--workers", "1", *words, source=source)
+            self.assertEqual([e["id"] for e in lines(self.path("out/errors.jsonl"))], bad)
+            done = {m["id"] for m in lines(self.path("out/manifest.sorted.jsonl"))}
+            self.assertEqual(done, {*ids} - {*bad})
+        self.batch("shards", "--format", "jsonl", source=source)  # where ids are no files
 
 
 class BadInputs(BatchCase):
@@ -282,12 +294,10 @@ class BadInputs(BatchCase):
         self.path("in/text.wav").write_text("This is not sound.\n")
         self.path("in/notes.txt").write_text("nobody looks at this")
         self.path("in/.hidden.wav").write_text("nor at this")
-        whole = SPEECH.read_bytes()
-        self.path("in/cut.flac").write_bytes(whole[:len(whole) // 2])
+        self.path("in/cut.flac").write_bytes(SPEECH.read_bytes()[:SPEECH.stat().st_size // 2])
         self.path("in/gone.wav").symlink_to("nowhere.wav")
         os.mkfifo(self.path("in/pipe.wav"))
-        latin = os.fsencode(self.path("in")) + b"/l\xe4ngs.wav"
-        shutil.copy(self.path("in/z.wav"), latin)
+        shutil.copy(self.path("in/z.wav"), os.fsencode(self.path("in")) + b"/l\xe4ngs.wav")
         (self.path("in/z.flac")).write_bytes(b"")  # the id of z.wav, and first
         bad = {"nan": "sample 4321, channel 0 is NaN", "empty": "not a sound file",
                "none": "too short", "text": "not a sound file", "cut": "", "gone": "No such file",
@@ -320,16 +330,15 @@ class BadInputs(BatchCase):
 
     def test_repaired_file_joins_its_shard(self):
         for format in ("webdataset", "jsonl"):
-            self.batch("whole", "--format", format, *SHARDED)
+            whole, out = self.path(f"{format}.whole"), self.path(format)
+            self.batch(whole, "--format", format, *SHARDED)
             good = self.path("in/c.wav").read_bytes()
             self.path("in/c.wav").write_bytes(b"")
-            self.fails(FAILED, "--format", format, *SHARDED)
-            self.assertNotEqual(tree(self.path("out")), tree(self.path("whole")))
+            self.fails(FAILED, "--format", format, *SHARDED, out=out)
+            self.assertNotEqual(tree(out), tree(whole))
             self.path("in/c.wav").write_bytes(good)
-            self.batch("out", "--format", format, "--resume", *SHARDED)
-            self.assertEqual(tree(self.path("out")), tree(self.path("whole")))
-            shutil.rmtree(self.path("out"))
-            shutil.rmtree(self.path("whole"))
+            self.batch(out, "--format", format, "--resume", *SHARDED)
+            self.assertEqual(tree(out), tree(whole))
 
     def test_usage(self):
         self.fails(USAGE, says=["--manifest"], source=())
@@ -347,19 +356,88 @@ class BadInputs(BatchCase):
         self.fails(IO, out="file/out", says=["file/out"])
 
     def test_what_is_there_stays(self):
-        self.batch("out", "--codebooks", "2", "--format", "npy")
+        self.path("in/broken.wav").write_bytes(b"")
+        self.fails(FAILED, "--codebooks", "2", "--format", "npy")
         before = tree(self.path("out"))
+        self.assertIn("errors.jsonl", before)
         self.fails(FAILED, says=["--resume"])
-        for words in ((), ("--codebooks", "2"), ("--codebooks", "2", "--format", "jsonl"),
-                      ("--format", "npy")):
-            self.fails(USAGE, "--resume", *words, says=["the same"])
+        for words, says in ((("--format", "npy"), ["--codebooks 2 (1.5 kbit/s), not 4 (3 kbit/s)"]),
+                            (("-b", "1.5", "--format", "jsonl"), ["--format npy, not jsonl"]),
+                            (("-b", "1.5"), ["--format npy, not tess"]),
+                            (("-m", "tessera-24k-speech", "-b", "1.5", "--format", "npy"),
+                             ["--model tessera-24k-speech-int8 (", "not tessera-24k-speech ("])):
+            self.fails(USAGE, "--resume", *words, says=["out was begun with", *says, "the same"])
         self.assertEqual(before, tree(self.path("out")))
+
+    def test_moved_items_are_refused(self):
+        """With shards an item stays at its place, else nothing is done; new ones come at the end."""
+        one, first, behind = map(self.path, ("in/z.wav", "in/0.wav", "in/\u00f6.wav"))
+        order = sorted(NAMES, key=lambda name: f"{name}.wav".encode())
+        text = "".join(json.dumps({"id": name, "audio": f"in/{name}.wav"}) + "\n" for name in order).encode()
+
+        def refused(what, *more, source=("in",), **how):
+            (out / "errors.jsonl").write_text("as it was")
+            (out / "manifest.jsonl").write_bytes((out / "manifest.jsonl").read_bytes() + b'{"id":"cut sh')
+            before = tree(out), (out / "manifest.jsonl").read_bytes()
+            self.fails(USAGE, *words, *more, out=out, source=source, **how, says=[what, "out-00000"])
+            self.assertEqual((tree(out), (out / "manifest.jsonl").read_bytes()), before)
+
+        for format in ("webdataset", "jsonl"):
+            words = ("--resume", "--format", format, *SHARDED)
+            out = self.path(format)
+            self.batch(out, *words)
+            refused("--shard-size 2 would put", "--shard-size", "2")
+            refused("codes of a-1 ", source=("--manifest", "/dev/stdin"), input=text.split(b"\n", 1)[1])
+            done = self.batch(out, "--json", *words, source=("--manifest", "/dev/stdin"), stdin=text).stdout
+            self.assertEqual(json.loads(done)["done_before"], len(NAMES))
+            one.rename(first)
+            refused("codes of a-1 ")
+            first.rename(behind)  # other items at the places of the last two
+            refused("codes of z ")
+            behind.rename(one)
+            shutil.copy(one, behind)
+            self.batch(out, *words)
+            behind.unlink()
+            refused("codes of \u00f6 ")
+            list(map(os.unlink, out.glob("out-*")))  # removed codes may lie elsewhere
+            one.rename(first)
+            for name in (out, out, "whole" + format):
+                self.batch(name, *words)
+            self.assertEqual(tree(out), tree(self.path("whole" + format)))
+            first.rename(one)
+
+    def test_other_files_stay(self):
+        """What is there without a manifest is not overwritten; what a killed run has left may be."""
+        for format, name, n in (("tess", "z.tess", 1), ("npy", "z.npy.tmp", 1), ("jsonl", "out-000001.jsonl", 5),
+                                ("tess", "errors.jsonl", 0), ("tess", "manifest.sorted.jsonl", 0)):
+            for words in ((), ("--resume",)):
+                out = self.path("-".join((name, *words)))
+                out.mkdir()
+                (out / name).write_text("precious")
+                self.fails(FAILED, "--format", format, *SHARDED, *words, out=out, says=[f"{name}: exists"])
+                self.assertEqual((out / name).read_text(), "precious")
+                self.assertEqual(len(lines(out / "errors.jsonl")) if n else len(tree(out)), n or 1)
+                if n:
+                    self.batch(out, "--resume", "--format", format, *SHARDED)
+
+    def test_file_size_limit(self):
+        self.run_it("encode", "-q", SPEECH, "speech.tess")
+        self.path("in/a").rename(self.path("long"))
+        shutil.copy(SPEECH, self.path("long"))
+        for out, *words in (("new", "encode", SPEECH, "new"), ("new.wav", "decode", "speech.tess", "new.wav"),
+                            ("out/speech.tess", "batch", "long", "--out", "out")):
+            limit = {"preexec_fn": lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1200, 1200))}
+            self.assertIn(f"{out}: File too large", self.run_it(*words, exit_code=IO, **limit).text)
+        self.assertEqual({p.name for p in self.folder.iterdir()}, {"in", "long", "speech.tess", "out"})
+        self.assertEqual(list(self.path("out").rglob("speech*")), [])
 
 
 class Interruptions(BatchCase):
     def whole(self, *words):
         self.batch("whole", *words)
-        return tree(self.path("whole"))
+        whole = tree(self.path("whole"))
+        shutil.rmtree(self.path("whole"))
+        return whole
 
     def disk(self, what, at, *words):
         """A run on a bad disk. Returns its exit code, standard error, and how many calls it made."""
@@ -389,7 +467,6 @@ class Interruptions(BatchCase):
                 yield exit_code, text
                 self.batch("out", "--resume", *words)
                 self.assertEqual(tree(self.path("out")), whole)
-        shutil.rmtree(self.path("whole"))
         shutil.rmtree(self.path("out"))
 
     def test_killed_at_each_change(self):
@@ -452,7 +529,6 @@ class Interruptions(BatchCase):
             self.batch("out", "--resume", *words)
             self.assertEqual(tree(self.path("out")), whole)
             shutil.rmtree(self.path("out"))
-            shutil.rmtree(self.path("whole"))
 
     def test_torn_and_lost(self):
         """What a crash of the machine may leave: half a line, a file that is short or away."""
@@ -470,7 +546,6 @@ class Interruptions(BatchCase):
             self.assertEqual(tree(out), whole)
             self.assertTrue(all(line for line in manifest.read_bytes().split(b"\n")[:-1]))
             shutil.rmtree(out)
-            shutil.rmtree(self.path("whole"))
 
     def test_any_line_lost(self):
         """A tar is padded to whole records: its size alone does not tell which items are in it."""
@@ -486,7 +561,6 @@ class Interruptions(BatchCase):
                 self.batch("out", "--resume", *words)
                 self.assertTrue(tree(self.path("out")) == whole, (format, lost))
             shutil.rmtree(self.path("out"))
-            shutil.rmtree(self.path("whole"))
 
     def test_interrupted(self):
         source = self.path("many.jsonl")
@@ -509,21 +583,17 @@ class Interruptions(BatchCase):
             shutil.copytree(self.path("out"), self.path("kept"), dirs_exist_ok=True)
             shutil.rmtree(self.path("out"))
         done = len(lines(self.path("kept/manifest.jsonl")))
-        summary = json.loads(self.batch("kept", "--resume", "--json", *words[2:],
-                                        source=words[:2]).stdout)
-        self.assertEqual(summary["done_before"], done)
-        self.assertEqual(summary["done"], 60 - done)
+        summary = json.loads(self.batch("kept", "--resume", "--json", *words[2:], source=words[:2]).stdout)
+        self.assertEqual((summary["done_before"], summary["done"]), (done, 60 - done))
         self.batch("out", *words[2:], source=words[:2])
         self.assertEqual(tree(self.path("kept")), tree(self.path("out")))
 
     def test_one_at_a_time(self):
         """A second batch does not touch a folder that one is at work on."""
         os.mkdir(self.path("out"))
-        manifest = open(self.path("out/manifest.jsonl"), "w")
-        self.addCleanup(manifest.close)
-        import fcntl
-        fcntl.lockf(manifest, fcntl.LOCK_EX)
-        self.fails(FAILED, "--resume", says=["another batch"])
+        with open(self.path("out/manifest.jsonl"), "w") as manifest:
+            fcntl.lockf(manifest, fcntl.LOCK_EX)
+            self.fails(FAILED, "--resume", says=["another batch"])
 
 
 if __name__ == "__main__":

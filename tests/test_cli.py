@@ -221,7 +221,12 @@ class Encode(Case):
         self.assertEqual(self.run_it("encode", "-", stdin=head + wide).stdout, expected)
         late = plain[:12] + b"JUNK" + struct.pack("<I", 9000) + bytes(9000) + plain[12:]
         self.assertEqual(self.run_it("encode", "-", stdin=late).stdout, expected)
-        self.assertIn("ends early", self.run_it("encode", "-", stdin=plain[:-200]).text)
+        for cut in (200, 201):  # the second inside a sample
+            self.path("cut.wav").write_bytes(plain[:-cut])
+            for name, data in ("cut.wav", None), ("-", plain[:-cut]):
+                self.assertIn("ends early, after 23900 of 24000" if cut == 200 else "ends early, after 23899 of 24000",
+                              self.run_it("encode", "-f", name, "cut.tess", stdin=data).text)
+        self.fails(FAILED, "encode", "-", "x.tess", stdin=open_ended[:-201], says=["inside a sample"])
 
     def test_not_finite(self):
         for value, name in ((math.nan, "NaN"), (math.inf, "infinite")):
@@ -362,6 +367,12 @@ class Decode(Case):
             self.path("bad.json").write_text(json.dumps(codes))
             self.fails(FAILED, "decode", "bad.json", "x.wav", says=["bad.json"])
             self.assertFalse(self.path("x.wav").exists())
+        wrong = {"model": [7, None], "layout": [1, None, "kt"], "n_samples": ["640", -1, 1.5, None],
+                 "sample_rate": ["24000", 0], "n_frames": ["2", 1, 3, -2], "n_codebooks": ["4", 2, 0, None]}
+        for name, values in wrong.items():
+            for value in values:
+                self.path("bad.json").write_text(json.dumps({**good, name: value}))
+                self.fails(FAILED, "decode", "-m", MODEL, "bad.json", "x.wav", says=["bad.json", name])
         for text in ("{", "[1]", '{"a":1} x', "{" * 5000, '{"audio_codes":[[1]]'):
             self.path("bad.json").write_text(text)
             self.fails(FAILED, "decode", "-m", MODEL, "bad.json", "x.wav", says=["bad.json"])
@@ -375,7 +386,7 @@ class Decode(Case):
                good.replace(b"False", b"True "), good.replace(b"(2, 4)", b"(2,)  "),
                good.replace(b"(2, 4)", b"(4, 2)"), good.replace(b"(2, 4)", b"(9, 4)"),
                good.replace(b"(2, 4)", b"(8, 1)"), good[:6] + b"\x04" + good[7:],
-               good[:-2] + b"\xff\xff"]
+               good[:-2] + b"\xff\xff", good.replace(b"(2, 4), }   ", b"(2, 4, 1), }")]
         for i, data in enumerate(bad):
             self.path("bad.npy").write_bytes(data)
             with self.subTest(i):
@@ -451,7 +462,13 @@ class Looking(Case):
         self.assertEqual(json.loads(done.stdout), {"same": False, "frame": first, "differs": "tokens"})
         done = self.run_it("verify", "--json", "a.tess", "a.tess")
         self.assertEqual(json.loads(done.stdout), {"same": True, "n_frames": n // HOP})
-        self.fails(FAILED, "verify", "a.tess", "a.hash")
+        self.fails(FAILED, "verify", "a.tess", "a.hash", says=["a.tess", "a.hash", "only one"])
+        self.fails(FAILED, "verify", "a.hash", "missing", says=["missing: No such file"])
+        self.fails(FAILED, "verify", "a.hash", "a.wav", says=["a.wav: not a file of hashes"])
+        for name in ("a.tess", "a.hash"):
+            for arguments in ((name, "-"), ("-", name)):
+                self.run_it("verify", *arguments, stdin=self.path(name).read_bytes())
+        self.fails(USAGE, "verify", "-", "-", says=["both"])
         self.fails(FAILED, "verify", "a.wav", "a.wav", says=["hashes"])
         self.fails(FAILED, "verify", "a.tess", "missing")
 
@@ -469,7 +486,8 @@ class Looking(Case):
         for key in ("encode", "decode", "encode_stream", "decode_stream"):
             self.assertGreater(result[key]["times_real_time"], 0)
             self.assertGreater(result[key]["of_peak"], 0)
-        self.assertGreater(result["peak_gflops"], 0)
+        for key in ("peak_gflops", "peak_int8_gops"):
+            self.assertGreater(result[key], 0)
         self.assertGreater(result["microseconds_a_frame"]["encoder"], 0)
         self.assertLess(result["peak_memory_bytes"], 200e6)
         text = self.run_it(*words, "--codebooks", 2, self.wav(rate=16000)).stdout.decode()

@@ -80,6 +80,19 @@ class FamiliesTest(Case):
         self.assertEqual(self.read_wav("b.wav"), (rate, channels, info["n_samples"], decoded[44:]))
 
 
+    def test_batch_tells_the_option(self):
+        """It changes the codes, so it stands in the manifest, and another one does not go on with it."""
+        self.path("in").mkdir()
+        self.wav("in/a.wav", 3200, rate=24000)
+        batch = ["batch", "-q", "-m", MODELS / "languagecodec_24k.safetensors", "in", "--out", "out"]
+        self.run_it(*batch, "--option", "bandwidth_id=1")
+        line = json.loads(self.path("out/manifest.jsonl").read_text())
+        self.assertEqual(line["option"], "bandwidth_id=1")
+        self.run_it(*batch, "--resume", "--option", "bandwidth_id=1")
+        self.fails(cli.USAGE, *batch, "--resume",
+                   says=["out was begun with --option bandwidth_id=1, not bandwidth_id=0"])
+
+
 for family in FAMILIES:
     setattr(FamiliesTest, f"test_{family}", lambda self, name=family: self.check(name))
 

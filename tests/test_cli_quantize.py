@@ -22,6 +22,16 @@ def tensors(path):
     return {name: (t["dtype"], t["shape"]) for name, t in header.items()}, metadata
 
 
+def renamed(path, name):
+    """The bytes of a model file under another name."""
+    data = path.read_bytes()
+    n, = struct.unpack("<Q", data[:8])
+    header = json.loads(data[8:8 + n])
+    header["__metadata__"]["tessera.name"] = name
+    text = json.dumps(header).encode()
+    return struct.pack("<Q", len(text)) + text + data[8 + n:]
+
+
 class Quantize(Case):
     def test_shipped_model_is_what_the_command_makes(self):
         self.run_it("quantize", "-q", FLOATS, "q.safetensors", SPEECH)
@@ -72,11 +82,24 @@ class Quantize(Case):
         self.fails(FAILED, "quantize", FLOATS, "q.safetensors", "nobody.wav", says=["nobody.wav"])
         self.fails(USAGE, "quantize", FLOATS, "q.safetensors")
         self.fails(USAGE, "quantize", "--max-error", "0", FLOATS, *sound, says=["max-error"])
+        self.path("long.safetensors").write_bytes(renamed(FLOATS, "x" * 59))
+        self.fails(BAD_MODEL, "quantize", "long.safetensors", *sound, says=["-int8", "x" * 59])
+        self.assertFalse(self.path("q.safetensors").exists())
+        self.path("fits.safetensors").write_bytes(renamed(FLOATS, "x" * 58))
+        self.run_it("quantize", "-q", "fits.safetensors", *sound)
+        self.run_it("models", "show", "q.safetensors")
+        self.path("q.safetensors").unlink()
         self.fails(IO, "quantize", FLOATS, "no/such/folder/q.safetensors", SPEECH, says=["no/such/folder"])
         self.assertFalse(self.path("q.safetensors").exists())
         self.path("q.safetensors").write_text("mine")
         self.fails(FAILED, "quantize", FLOATS, *sound, says=["q.safetensors", "-f"])
         self.assertEqual(self.path("q.safetensors").read_text(), "mine")
+
+    def test_output_is_the_model(self):
+        before = FLOATS.read_bytes()
+        self.path("model.safetensors").write_bytes(before)
+        self.fails(FAILED, "quantize", "-f", self.path("model.safetensors"), "./model.safetensors", SPEECH, says=["input"])
+        self.assertEqual(self.path("model.safetensors").read_bytes(), before)
 
     def test_8_bits_in_a_file_of_floats_are_refused(self):
         data = MODEL.read_bytes()

@@ -17,8 +17,10 @@ import subprocess
 import time
 import unittest
 
+import numpy
+
 from cli import (BAD_MODEL, BIN, FAILED, HOP, INTERRUPTED, IO, MODEL, OK, RATE, SLOW, SOURCE,
-                 SPEECH, Case, environment, pcm16, tone)
+                 SPEECH, USAGE, Case, environment, pcm16, tone)
 
 
 class Models(Case):
@@ -116,6 +118,19 @@ class BadDays(Case):
         self.addCleanup(os.umask, old)
         self.assertEqual(self.coded().stat().st_mode & 0o777, 0o640)
 
+    def test_mode_of_what_is_overwritten_stays(self):
+        old = os.umask(0o022)
+        self.addCleanup(os.umask, old)
+        coded = self.coded()
+        coded.chmod(0o600)
+        self.run_it("encode", "-f", self.wav(), coded)
+        self.assertEqual(coded.stat().st_mode & 0o777, 0o600)
+
+    def test_hashes_and_codes_in_one_file(self):
+        wav = self.wav()
+        self.fails(USAGE, "encode", "--save-hash", "x.tess", "-f", wav, "x.tess", says=["--save-hash", "codes"])
+        self.assertFalse(self.path("x.tess").exists())
+
     def test_unwritable(self):
         wav = self.wav()
         self.fails(IO, "encode", wav, "nowhere/x.tess", says=["nowhere/x.tess"])
@@ -156,6 +171,34 @@ class BadDays(Case):
             os.close(read_end)
             with os.fdopen(write_end, "wb") as out:
                 self.fails(IO, *words, stdout=out, says=["standard output", "Broken pipe"])
+
+    def test_lost_frames(self):
+        """The length stays, the same frames are lost each time, and no hop is 6 dB louder than what is loudest
+        around it without losses: a hole fades."""
+        pcm = self.run_it("decode", "-q", "--raw", "-", "-", stdin=self.run_it("encode", "-q", SPEECH, "-").stdout).stdout
+        raw = "--raw", "--raw-rate", RATE, "--raw-chan", 1
+        self.run_it("encode", "-q", *raw, "-", "speech.tess", stdin=pcm[:2 * 15 * RATE])
+        n_frames = 15 * RATE // HOP
+        decode = "decode", "--json", "--raw", "--float", "speech.tess", "-"
+
+        def levels(sound):
+            return numpy.sqrt(numpy.mean(numpy.frombuffer(sound, "f4").reshape(-1, HOP) ** 2, axis=1))
+
+        clean = self.run_it(*decode)
+        self.assertNotIn("lost_frames", json.loads(clean.text))
+        loudest = numpy.pad(levels(clean.stdout), 8, mode="edge")
+        loudest = numpy.lib.stride_tricks.sliding_window_view(loudest, 17).max(axis=1)
+        for percent in (1, 5, 20, 100):
+            done = self.run_it(*decode, "--packet-loss", percent)
+            n_lost = json.loads(done.text)["lost_frames"]
+            p = percent / 100  # six deviations of a fair dice
+            self.assertLessEqual(abs(n_lost - p * n_frames), 6 * (p * (1 - p) * n_frames) ** 0.5)
+            self.assertEqual(len(done.stdout), len(clean.stdout))
+            self.assertEqual(done.stdout, self.run_it(*decode, "--packet-loss", percent).stdout)
+            self.assertTrue(numpy.all(levels(done.stdout) <= 2 * loudest + 1e-3), percent)
+        self.assertEqual(max(done.stdout), 0)  # nothing came, nothing is heard
+        self.assertEqual(self.run_it(*decode, "--packet-loss", 0).stdout, clean.stdout)
+        self.fails(USAGE, *decode, "--packet-loss", 101)
 
     def test_interrupted(self):
         for signal_number in (signal.SIGINT, signal.SIGTERM):

@@ -310,6 +310,13 @@ class Flow(WithDaemon):
         self.assertEqual(stream.finish().stats["encode"]["samples"], 6 * 120 * HOP)
         self.assertEqual(stream.codes[:len(reference.codes)], reference.codes)
 
+    def test_names_have_their_case(self):
+        """A member that is not one of OPEN's is ignored, whatever it looks like."""
+        stream = self.client.open(1, direction="encode", Credit=1, Direction="sideways")
+        stream.pcm(bytes(2 * HOP))
+        stream.end()
+        self.assertEqual(len(stream.finish().codes), 8)
+
     def test_client_credit(self):
         stream = self.client.open(1, direction="decode", credit=1000)
         stream.put_codes(reference.codes[:800])

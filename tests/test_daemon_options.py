@@ -63,13 +63,24 @@ class Options(unittest.TestCase):
                     self.assertEqual({n for n in got if got[n] != defaults[n]} - {name}, set())
 
     def test_print_config_is_a_config(self):
-        printed = subprocess.run([f"{build}/bin/tesserad", "--print-config", "--max-clients", "7"],
-                                 stdout=subprocess.PIPE, text=True).stdout
+        printed = subprocess.run([f"{build}/bin/tesserad", "--print-config", "--max-clients", "7",
+                                  "--unix", "/tmp/a#b.sock"], stdout=subprocess.PIPE, text=True).stdout
         with tempfile.NamedTemporaryFile("w") as file:
             file.write(printed)
             file.flush()
             again = self.print_config("--config", file.name)
         self.assertEqual(again["max-clients"], ("7", "file"))
+        self.assertEqual(again["unix"], ("/tmp/a#b.sock", "file"))
+
+    def test_long_line(self):
+        """A line is read whole or refused, never in two."""
+        for n, told in (4000, ""), (4200, "tesserad: --config, line 2: the line: is longer than 4094 bytes\n"):
+            with tempfile.NamedTemporaryFile("w") as file:
+                file.write(f"\nunix = /{'x' * n}\n")
+                file.flush()
+                done = subprocess.run([f"{build}/bin/tesserad", "--print-config", "--config", file.name],
+                                      stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            self.assertEqual((done.returncode, done.stderr), (2 if told else 0, told))
 
     def test_refused(self):
         for words in (["--nothing"], ["file"], ["--port"], ["--port", "65536"], ["--port", "x"],
@@ -80,6 +91,8 @@ class Options(unittest.TestCase):
             done = subprocess.run([f"{build}/bin/tesserad", *words], stderr=subprocess.PIPE, text=True)
             self.assertEqual(done.returncode, 2, (words, done.stderr))
             self.assertNotEqual(done.stderr, "")
+        done = subprocess.run([f"{build}/bin/tesserad", "--config", "/usr"], stderr=subprocess.PIPE, text=True)
+        self.assertEqual((done.returncode, done.stderr), (2, "tesserad: --config /usr: Is a directory\n"))
         with tempfile.NamedTemporaryFile("w") as keys:
             keys.write("secret\n")
             keys.flush()
@@ -95,6 +108,13 @@ class Options(unittest.TestCase):
             done = subprocess.run([f"{build}/bin/tesserad", word], stdout=subprocess.PIPE, text=True)
             self.assertEqual(done.returncode, 0)
             self.assertIn(text, done.stdout)
+
+    def test_full_disk(self):
+        for word in ("--help", "--version", "--print-config"):
+            with open("/dev/full", "w") as full:
+                done = subprocess.run([f"{build}/bin/tesserad", word], stdout=full, stderr=subprocess.PIPE, text=True)
+            self.assertEqual((done.returncode, done.stderr),
+                             (1, "tesserad: standard output: No space left on device\n"), word)
 
     def test_manual(self):
         """The manual page has every option, its default, and no other."""

@@ -179,12 +179,13 @@ class Clients(WithDaemon):
     options = "--slow-timeout", "1000", "--ping-interval", "500", "--pong-timeout", "1500"
 
     def test_slow_readers(self):
-        """Forty clients that do not read, or a byte now and then: those that decode are dropped by the
-        age of what waits for them, those that encode for a PING. One that reads is not disturbed."""
+        """Clients that do not read, or a byte now and then: those that decode are dropped by the age of
+        what waits for them, those that encode for a PING. One that reads is not disturbed."""
+        n_clients = 8 if sanitized() else 40  # each decodes seconds of sound before it is noticed
         reader = self.daemon.connect()
         live = reader.open(1, direction="encode")
         before, n_before = self.daemon.rss(), len(self.drops("slow"))
-        slow = [self.daemon.connect(receive_buffer=4096) for _ in range(40)]
+        slow = [self.daemon.connect(receive_buffer=4096) for _ in range(n_clients)]
         for i, client in enumerate(slow):
             client.open(1, direction="decode" if i % 2 else "encode")
             client.socket.settimeout(0.01)
@@ -193,7 +194,7 @@ class Clients(WithDaemon):
             self.assertLess(time.monotonic(), end)
             for i, client in enumerate(slow):
                 try:
-                    if i >= 20:
+                    if i >= n_clients // 2:
                         client.socket.recv(1)
                 except OSError:
                     pass
@@ -206,7 +207,8 @@ class Clients(WithDaemon):
             n_hops += 1
             while len(live.codes) < 8 * n_hops:
                 live.take()
-        self.assertLess(self.daemon.rss() - before, len(slow) << 20)
+        if not sanitized():  # freed memory stays in quarantine
+            self.assertLess(self.daemon.rss() - before, len(slow) << 20)
         self.assertEqual(live.codes[:len(self.codes)], self.codes)
         for client in slow:
             client.close()
@@ -222,6 +224,8 @@ class Clients(WithDaemon):
         client.open(1, direction="encode")
         before = len(self.drops("slow"))
         until(lambda: len(self.drops("slow")) > before, 5)
+        kinds, code = read_to_end(client)
+        self.assertEqual((kinds[-1], code), (ERROR, 408))
         client.close()
 
     def test_answered_ping(self):

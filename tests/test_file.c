@@ -58,26 +58,33 @@ static struct memory write_file(size_t n_frames, uint64_t seed)
 }
 
 /* Reads a file of some_codes and checks that whatever comes out is right. Returns the error. */
-static int64_t read_file(struct memory *m, size_t capacity, size_t *n_frames)
+static int64_t
+read_file_why(struct memory *m, size_t capacity, size_t *n_frames, struct tess_why *why)
 {
     struct tess_io io = source(m);
     struct tess_reader *r;
-    struct tess_why why = {""};
     uint16_t codes[(MAX_FRAMES + CHUNK) * K];
     *n_frames = 0;
-    int64_t error = tess_reader_create(&r, &io, NULL, &why);
+    why->text[0] = 0;
+    int64_t error = tess_reader_create(&r, &io, NULL, why);
     if (!error) {
-        *n_frames = read_codes(r, codes, K, capacity, &error, &why);
+        *n_frames = read_codes(r, codes, K, capacity, &error, why);
         assert_memory_equal(codes, some_codes(), *n_frames * K * sizeof *codes);
         struct tess_why again = {""};
         assert_int_equal(tess_reader_next(r, codes, 1, &again), error); /* it stays so */
-        assert_string_equal(again.text, why.text);
+        assert_string_equal(again.text, why->text);
         tess_reader_destroy(r);
     } else {
         assert_null(r);
     }
-    assert_int_equal(error < 0, why.text[0] != 0);
+    assert_int_equal(error < 0, why->text[0] != 0);
     return error;
+}
+
+static int64_t read_file(struct memory *m, size_t capacity, size_t *n_frames)
+{
+    struct tess_why why;
+    return read_file_why(m, capacity, n_frames, &why);
 }
 
 static void test_round_trip(void **state)
@@ -173,9 +180,31 @@ static void test_scales(void **state)
                 for (size_t i = 0; i < n_scales; i++)
                     assert_true(scales[i] == scale_of(passed + i));
             }
+            if (io.seek) {
+                assert_int_equal(tess_reader_seek(r, (int64_t)n_frames, NULL), 0);
+                assert_int_equal(read_scaled(r, codes, K, 2, scales, &n_scales, &error, NULL), 0);
+                assert_int_equal(error, 0);
+            }
             tess_reader_destroy(r);
             free(file.bytes);
         }
+}
+
+/* A chunk says with 16 bits how many scales it has. */
+static void test_too_many_scales(void **state)
+{
+    (void)state;
+    struct tess_file_info info = recording;
+    struct memory m = {.limit = SIZE_MAX};
+    struct tess_io io = sink(&m);
+    struct tess_writer *w;
+    struct tess_why why;
+    info.sample_rate = 40000;
+    info.hop = info.segment_frames = 1;
+    info.codebooks = 1;
+    assert_int_equal(tess_writer_create(&w, &io, &info, NULL, &why), TESS_E_ARGUMENT);
+    assert_non_null(strstr(why.text, "80000 frames in segments of 1"));
+    assert_int_equal(m.size, 0);
 }
 
 /* What does not fit is not taken. */
@@ -210,13 +239,13 @@ static void test_scales_refused(void **state)
 
 /* ---- damage ------------------------------------------------------------------------------ */
 
-static int scan_file(struct memory *m)
+static int scan_file(struct memory *m, struct tess_why *why)
 {
     struct tess_io io = source(m);
     struct tess_reader *r;
-    int err = tess_reader_create(&r, &io, NULL, NULL);
+    int err = tess_reader_create(&r, &io, NULL, why);
     if (err) return err;
-    err = tess_reader_scan(r, NULL);
+    err = tess_reader_scan(r, why);
     if (err) { /* what comes before the damage can still be read */
         uint16_t codes[K];
         int64_t n = tess_reader_next(r, codes, 1, NULL);
@@ -235,13 +264,15 @@ static void test_every_prefix(void **state)
     for (size_t cut = 0; cut < file.size; cut++) {
         size_t n;
         struct memory whole = view(&file, cut, 0), pipe = view(&file, cut, cut + 1);
-        assert_int_equal(read_file(&whole, 5, &n), TESS_E_TRUNCATED);
+        struct tess_why read, scanned;
+        assert_int_equal(read_file_why(&whole, 5, &n, &read), TESS_E_TRUNCATED);
         assert_true(n >= last && (n % CHUNK == 0 || n == 20));
         last = n;
         assert_int_equal(read_file(&pipe, 5, &n), TESS_E_TRUNCATED);
         assert_int_equal(n, last);
         whole = view(&file, cut, 0);
-        assert_int_equal(scan_file(&whole), TESS_E_TRUNCATED);
+        assert_int_equal(scan_file(&whole, &scanned), TESS_E_TRUNCATED);
+        assert_string_equal(scanned.text, read.text); /* where, and after how many frames */
     }
     assert_int_equal(last, 20);
     free(file.bytes);
@@ -259,7 +290,7 @@ static void test_every_bit_flip(void **state)
         assert_true(read_file(&whole, 5, &n) < 0);
         assert_true(read_file(&pipe, 5, &n) < 0);
         whole = view(&file, file.size, 0);
-        (void)scan_file(&whole);
+        (void)scan_file(&whole, NULL);
         file.bytes[bit / 8] ^= (uint8_t)(1 << bit % 8);
     }
     free(file.bytes);
@@ -519,19 +550,13 @@ static void test_writer_keeps_count(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_round_trip),
-        cmocka_unit_test(test_scales),
-        cmocka_unit_test(test_scales_refused),
-        cmocka_unit_test(test_every_prefix),
-        cmocka_unit_test(test_every_bit_flip),
-        cmocka_unit_test(test_source_fails),
-        cmocka_unit_test(test_sink_fails),
-        cmocka_unit_test(test_no_memory),
-        cmocka_unit_test(test_seek),
-        cmocka_unit_test(test_pipes_do_not_seek),
-        cmocka_unit_test(test_seek_past_damage),
-        cmocka_unit_test(test_writer_refuses),
-        cmocka_unit_test(test_writer_keeps_count),
+        cmocka_unit_test(test_round_trip),        cmocka_unit_test(test_scales),
+        cmocka_unit_test(test_too_many_scales),   cmocka_unit_test(test_scales_refused),
+        cmocka_unit_test(test_every_prefix),      cmocka_unit_test(test_every_bit_flip),
+        cmocka_unit_test(test_source_fails),      cmocka_unit_test(test_sink_fails),
+        cmocka_unit_test(test_no_memory),         cmocka_unit_test(test_seek),
+        cmocka_unit_test(test_pipes_do_not_seek), cmocka_unit_test(test_seek_past_damage),
+        cmocka_unit_test(test_writer_refuses),    cmocka_unit_test(test_writer_keeps_count),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -115,9 +115,10 @@ static void test_windows(void **state)
 {
     (void)state;
     static const struct shape shapes[] = {
-        {40, 3, 8, 16, 16, 1}, /* kernel 3, stride 2, dilation 2 over [T][8] */
-        {17, 7, 5, 5,  5,  0}, /* kernel 7 over [T][5] */
-        {16, 2, 6, 20, 10, 1}, /* runs with gaps between */
+        {40, 3, 8,  16, 16,  1}, /* kernel 3, stride 2, dilation 2 over [T][8] */
+        {17, 7, 5,  5,  5,   0}, /* kernel 7 over [T][5] */
+        {16, 2, 6,  20, 10,  1}, /* runs with gaps between */
+        {33, 3, 50, 50, 100, 1}, /* runs that meet inside a block of quanta */
     };
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
         check_shape(shapes[i]);

@@ -98,8 +98,8 @@ class Pages(Base):
         client = self.server.connect()
         client.open(1, direction="encode")
         status = self.get("/v1/status").json()
-        self.assertEqual((status["streams_active"], status["streams_max"], status["draining"]),
-                         (1, 256, False))
+        self.assertEqual((status["streams_active"], status["streams_max"], status["queue"], status["draining"]),
+                         (1, 256, 0, False))
         self.assertGreaterEqual(status["connections"], 2)
         client.close()
 
@@ -259,9 +259,17 @@ class Jobs(Base):
             answer = self.post("/v1/encode", None, **headers)
             self.assertEqual(answer.status, status, headers)
             answer.error()
+        for length in ("6", "x", ": 0", "0, 0"):
+            http = Http(self.port)
+            http.ask("GET", "/health", b"a body", Content_Length=length)
+            self.assertEqual(http.answer().status, 400, length)
         http = Http(self.port)
-        http.ask("GET", "/health", b"a body")
+        http.ask("GET", "/health", Transfer_Encoding="chunked")
         self.assertEqual(http.answer().status, 400)
+        http = Http(self.port)
+        for _ in range(2):
+            http.ask("GET", "/health", Content_Length=0)
+            self.assertEqual(http.answer().status, 200)
 
     def test_error_while_sending(self):
         """The answer to a body that is not wanted comes although the client goes on sending."""

@@ -209,7 +209,8 @@ class Live(WithDaemon):
         with concurrent.futures.ThreadPoolExecutor(4) as pool:
             jobs = [pool.submit(self.post, "/v1/encode?raw=s16le", raw, Accept=TYPES["tess"])
                     for _ in range(4)]
-            said = subprocess.run([pathlib.Path(build, "bin/load"), str(self.daemon.port), "40", "30"],
+            said = subprocess.run([pathlib.Path(build, "bin/load"), str(self.daemon.port), "40", "30", "0",
+                                   str(self.daemon.process.pid)],
                                   stdout=subprocess.PIPE, text=True, check=True).stdout
             print(said)
             for job in jobs:

@@ -26,6 +26,18 @@ install devel
 test -e "$libdir/libtessera.so" -a -e "$libdir/libtessera.a"
 refuse grep -rlF -e "$source" -e "$build" "$libdir/pkgconfig" "$libdir/cmake"
 
+echo "-- what its pages name is there: links, and what the README calls docs/..."
+pages=$(find "$prefix" -name '*.md')
+test "$(wc -l <<<"$pages")" -gt 10
+for page in $pages; do
+    for link in $(grep -oE '\]\([^)#:]+\)' "$page" | sed -E 's/^..(.*).$/\1/'); do
+        test -s "$(dirname "$page")/$link" || { echo "$page: no $link" && false; }
+    done
+done
+for page in $(grep -oE 'docs/[a-z-]+\.[a-z]+' "$prefix"/share/doc/*/README.md); do
+    test -s "$prefix"/share/doc/*/"$page"
+done
+
 echo "-- the header as C99 and C++11"
 printf '#include <tessera/tessera.h>\nint main(void) { return tess_abi(); }\n' >header.c
 cp header.c header.cc
@@ -66,7 +78,7 @@ done
 "$prefix/bin/tessera" verify noise.tess file.tess
 cmp file.raw command.raw
 if [ -x "$build/bin/tesserad" ]; then
-    head -c 48000 noise.raw >second.raw # codes come at the pace of speech
+    head -c 48000 noise.raw >second.raw
     "$prefix/bin/tessera" encode -q --raw --raw-rate 24000 --raw-chan 1 second.raw second.tess
     "$prefix/bin/tessera" decode -q --raw second.tess second.decoded
     : >log
@@ -80,6 +92,18 @@ if [ -x "$build/bin/tesserad" ]; then
     ./socket "$port" <second.raw >second.codes
     test "$(stat -c %s second.codes)" -eq $((75 * 8))
     ./tts "$port" <second.codes | cmp - second.decoded
+    # Codes that come slowly are heard before the last has come.
+    mkfifo slow.codes
+    ./tts "$port" <slow.codes >slow.decoded &
+    tts=$!
+    exec 5>slow.codes
+    head -c 84 second.codes >&5
+    for _ in {1..200}; do [[ -s slow.decoded ]] && break; sleep 0.05; done
+    [[ -s slow.decoded ]]
+    tail -c +85 second.codes >&5
+    exec 5>&-
+    wait "$tts"
+    cmp slow.decoded second.decoded
 fi
 unset LD_LIBRARY_PATH
 

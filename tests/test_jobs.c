@@ -295,6 +295,7 @@ static void test_refusals(void **state)
         {SRV_ENCODE, "empty",        "raw=s16le",           NULL,                 400, "empty"            },
         {SRV_ENCODE, "text",         "",                    NULL,                 400, "not a sound file" },
         {SRV_ENCODE, "cut.flac",     "",                    NULL,                 400, "sound"            },
+        {SRV_ENCODE, "cut.wav",      "",                    NULL,                 400, "ends after"       },
         {SRV_ENCODE, "odd.raw",      "raw=s16le",           NULL,                 400, "inside a sample"  },
         {SRV_ENCODE, "nan.raw",      "raw=f32le",           NULL,                 400, "NaN"              },
         {SRV_ENCODE, "nan.raw",      "raw=f32le",           "application/x-tess", 400, "NaN"              },
@@ -480,6 +481,7 @@ static void write_bodies(void)
     assert_int_equal(truncate(path_of("long.raw"), 2 * 4000 * 3601), 0);
     write_sound("slow.wav", SF_FORMAT_WAV | SF_FORMAT_PCM_16, 2000, 1);
     cut_file("cut.flac", "a.flac", 30000);
+    cut_file("cut.wav", "a.wav", 30000);
     cut_file("cut.tess", "a.tess", 1000);
     cut_file("cut.npy", "a.npy", 1001);
     write_npy("range.npy", "<u2", 400, CODEBOOKS, 1024);

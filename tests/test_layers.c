@@ -331,7 +331,7 @@ static void test_plain_sums(void **state)
     each_network(is_plain_attention);
 }
 
-/* Sums in double: the result is rounded once. */
+/* Sums in double, then a factor, an offset and a fused product of both: each of the three is rounded. */
 static void is_plain_group_norm(struct truth *t)
 {
     const struct tess_row *row = &t->net->rows[0];
@@ -348,9 +348,11 @@ static void is_plain_group_norm(struct truth *t)
             variance += pow((double)t->in[i / group * n + first + i % group] - mean, 2.0) / count;
         for (int i = 0; i < count; i++) {
             const int c = first + i % group, at = i / group * n + c;
-            const double x = ((double)t->in[at] - mean) / sqrt(variance + (double)row->value);
-            const double want = x * (double)scale[c] + (double)shift[c];
-            assert_true(fabs((double)t->out[at] - want) <= 0x1p-24 * fabs(want) + 1e-12);
+            const double factor = (double)scale[c] / sqrt(variance + (double)row->value);
+            const double scaled = (double)t->in[at] * factor;
+            const double offset = (double)shift[c] - mean * factor, want = scaled + offset;
+            assert_true(fabs((double)t->out[at] - want) <=
+                        0x1p-24 * (fabs(scaled) + fabs(offset) + fabs(want)) + 1e-12);
         }
     }
     free(scale);

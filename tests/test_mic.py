@@ -8,6 +8,7 @@ in pieces, a good part of which must be whole, and times only printed.
 Usage: test_mic.py BUILD [...]
 """
 
+import fcntl
 import json
 import os
 import pathlib
@@ -16,6 +17,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import termios
 import time
 import unittest
 
@@ -170,6 +172,22 @@ class Microphone(Case):
         self.whole(self.folder / "kept.tess", SECONDS / 2)
         self.same_codes(self.folder / "kept.tess", self.folder / "kept.wav")
 
+    def test_a_terminal_that_closes(self):
+        """The shell and the system may both tell: several signals, and nowhere to write a last line."""
+        ours, its = os.openpty()
+        mic = subprocess.Popen([TESSERA, "mic", "closed.tess"], env=self.pulse.inside("room"), cwd=self.folder,
+                               stderr=its, start_new_session=True, stdout=subprocess.DEVNULL,
+                               preexec_fn=lambda: fcntl.ioctl(its, termios.TIOCSCTTY, 0))
+        self.addCleanup(mic.wait)
+        self.addCleanup(mic.kill)
+        os.close(its)
+        self.pulse.wait_for_listener()
+        self.pulse.say("room", self.speech).wait(60)
+        os.close(ours)
+        mic.send_signal(signal.SIGHUP)
+        self.assertEqual(mic.wait(60), 0)
+        self.whole(self.folder / "closed.tess", SECONDS / 2)
+
     def test_a_full_disk_keeps_what_it_took(self):
         def small_files():
             signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -206,6 +224,9 @@ class Microphone(Case):
     def test_nowhere_to_go(self):
         self.finish(self.start("mic", env=self.pulse.environment), USAGE)
         self.finish(self.start("mic", "--connect", "http://x", "no.tess", env=self.pulse.environment), USAGE)
+        twice = self.folder / "twice"
+        self.finish(self.start("mic", twice, "--save", twice, env=self.pulse.environment), USAGE)
+        self.assertFalse(twice.exists())
 
 
 class Speaker(Case):
@@ -315,6 +336,19 @@ class AtDaemon(Case):
         finally:
             daemon.log_file.close()
             daemon.folder.cleanup()
+
+    def test_a_second_signal_gives_up(self):
+        """Here the first one cannot complete the file: what the daemon owes does not come."""
+        with Daemon(build) as daemon:
+            mic, _ = self.record("--connect", f"unix:{daemon.unix}", "--save", "gone.wav", "gone.tess")
+            self.pulse.wait_until(lambda: list(self.folder.iterdir()))
+            daemon.process.send_signal(signal.SIGSTOP)
+            mic.send_signal(signal.SIGHUP)
+            mic.send_signal(signal.SIGINT)
+            mic.send_signal(signal.SIGTERM)
+            self.assertEqual(self.finish(mic, INTERRUPTED).said, ["tessera: interrupted"])
+            self.assertEqual(list(self.folder.iterdir()), [])
+            daemon.process.send_signal(signal.SIGCONT)
 
     @unittest.skipUnless(NIGHTLY, "takes twenty seconds")
     def test_a_daemon_that_stalls(self):

@@ -6,6 +6,7 @@ Usage: test_page.py BUILD [...]
 """
 
 import io
+import json
 import os
 import pathlib
 import subprocess
@@ -19,6 +20,7 @@ from browser import Chromium
 from daemon import Daemon
 
 SPEECH = pathlib.Path(__file__).parent / "data/speech.flac"
+WEIGHTS = pathlib.Path(__file__).parent.parent / "weights"
 RATE, HOP = 24000, 320
 build = None
 
@@ -198,6 +200,58 @@ class Files(Case):
             self.assertNotEqual(page.evaluate("getComputedStyle(document.activeElement).outlineStyle"), "none", element)
             self.assertTrue(page.evaluate("document.activeElement.innerText || document.activeElement.ariaLabel || "
                                           "document.activeElement.labels[0].innerText"), element)
+
+
+def at_rate(rate, path):
+    """The default model for sound of another rate: the same numbers, so another model."""
+    data = (WEIGHTS / "tessera-24k-speech-int8.safetensors").read_bytes()
+    n = int.from_bytes(data[:8], "little")
+    head = json.loads(data[8:8 + n])
+    config = json.loads(head["__metadata__"]["tessera.config"])
+    head["__metadata__"]["tessera.config"] = json.dumps({**config, "sample_rate": rate})
+    text = json.dumps(head).encode()
+    text += b" " * (-len(text) % 8)
+    path.write_bytes(len(text).to_bytes(8, "little") + text + data[8 + n:])
+    return path
+
+
+class Models(Case):
+    def choose(self, page, key, name):
+        page.tab_to("models")
+        page.key(key)
+        page.until(f"state.model.name === {name!r} && state.phase === 'idle' && state.take.tess")
+
+    def test_one(self):
+        """Who has no choice is not asked."""
+        self.assertEqual(self.open().evaluate("document.getElementById('choice').offsetParent"), None)
+
+    def test_several(self):
+        """The one that is chosen codes the file that is open, what is spoken, and what was spoken before."""
+        flat, narrow = WEIGHTS / "tessera-24k-speech.safetensors", at_rate(16000, self.folder / "narrow.safetensors")
+        models = "tessera-24k-speech-int8", f"a float & one={flat}", f"narrow={narrow}"
+        raw = "encode", "-q", "--raw", "--raw-chan", 1, "-", "-"
+        with Daemon(build, *(word for model in models for word in ("--model", model))) as daemon:
+            page = self.browser.page(f"http://127.0.0.1:{daemon.http_port}/")
+            self.addCleanup(page.close)
+            page.drop(self.wav)
+            page.until("state.phase === 'idle' && state.take?.tess")
+            self.assertEqual(page.evaluate("document.getElementById('models').labels[0].firstChild.data"), "Model ")
+            self.assertEqual(page.evaluate("state.take.model.name"), models[0])
+            for name, model in ("a float & one", flat), ("narrow", narrow):
+                self.choose(page, "ArrowDown", name)
+                self.assertEqual(page.bytes("state.take.tess"), tessera("encode", "-q", "-m", model, self.wav, "-"))
+            self.assertIn("16000 Hz", page.text("#model"))
+            self.speak(page, 1)
+            page.key(" ")
+            page.until("state.phase === 'idle' && state.take.tess")
+            pcm = page.bytes("state.take.pcm.all()")
+            self.assertEqual(page.bytes("state.take.tess"), tessera(*raw, "--raw-rate", 16000, "-m", narrow, stdin=pcm))
+            self.choose(page, "ArrowUp", "a float & one")
+            again = page.bytes("state.take.pcm.all()")
+            self.assertEqual(len(again), 3 * len(pcm) // 2)
+            self.assertEqual(page.bytes("state.take.tess"), tessera(*raw, "--raw-rate", RATE, "-m", flat, stdin=again))
+            page.screenshot(self.pictures / "models.png")
+            self.assertEqual(page.problems, [])
 
 
 class Trouble(Case):

@@ -249,12 +249,14 @@ static void refuses_impossible_rates(void **state)
 {
     (void)state;
     static const int bad[][3] = {
-        {0,      1,  1 },
-        {1,      0,  1 },
-        {768001, 1,  1 },
-        {1,      -1, 1 },
-        {1,      1,  0 },
-        {1,      1,  65}
+        {0,      1,    1 },
+        {1,      0,    1 },
+        {768001, 1,    1 },
+        {1,      -1,   1 },
+        {1,      1,    0 },
+        {1,      1,    65},
+        {1,      4097, 1 },
+        {768000, 187,  1 }
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         struct tess_resampler *r;

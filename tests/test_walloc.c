@@ -295,6 +295,59 @@ static void test_info(void **state)
         assert_int_equal(tess_model_codebooks(codec.model, none[i]), TESS_E_ARGUMENT);
 }
 
+/* An allocator with an end. */
+static size_t most = SIZE_MAX;
+
+static void *alloc(void *ctx, size_t n)
+{
+    (void)ctx;
+    return n > most ? NULL : malloc(n);
+}
+
+static void release(void *ctx, void *block)
+{
+    (void)ctx;
+    free(block);
+}
+
+/* A clip that memory is too small for is that job's trouble alone. */
+static void test_memory_for_one(void **state)
+{
+    (void)state;
+    enum { SHORT = 3 * HOP, LONG = 4000 * HOP, FRAMES = LONG / HOP + SURPLUS };
+    static uint16_t codes[2][FRAMES * K];
+    const struct tess_allocator allocator = {.alloc = alloc, .release = release};
+    const struct tess_model_options options = {.size = sizeof options, .allocator = &allocator};
+    const struct tess_worker_options two = {.size = sizeof two, .max_streams = 2};
+    struct tess_model *model;
+    struct tess_worker *worker;
+    float *pcm = zeros((size_t)LONG * C, sizeof *pcm);
+    assert_int_equal(tess_model_open(&model, path, &options, NULL), 0);
+    assert_int_equal(tess_worker_create(&worker, model, &two), 0);
+    most = 1 << 20;
+    for (int longer = 0; longer < 2; longer++) {
+        struct tess_encode_job jobs[2];
+        for (int i = 0; i < 2; i++) {
+            jobs[i] = (struct tess_encode_job){.pcm = pcm,
+                                               .n_samples = i == longer ? LONG : SHORT,
+                                               .end = 1,
+                                               .codes = codes[i],
+                                               .capacity = FRAMES};
+            assert_int_equal(tess_encoder_create(&jobs[i].encoder, model, NULL), 0);
+        }
+        assert_int_equal(tess_encode(worker, jobs, 2), TESS_E_NOMEM);
+        assert_int_equal(jobs[longer].error, TESS_E_NOMEM);
+        assert_int_equal(jobs[!longer].error, 0);
+        assert_int_equal(jobs[!longer].n_frames, frames_of(SHORT));
+        for (int i = 0; i < 2; i++)
+            tess_encoder_destroy(jobs[i].encoder, model);
+    }
+    most = SIZE_MAX;
+    tess_worker_destroy(worker);
+    tess_model_close(model);
+    free(pcm);
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -305,6 +358,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_kernels_and_threads),
         cmocka_unit_test(test_lengths),
         cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_memory_for_one),
     };
     if (argc != 2) return 2;
     path = argv[1];

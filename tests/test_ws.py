@@ -15,7 +15,7 @@ import tempfile
 import time
 import unittest
 
-from websockets.frames import OP_BINARY, OP_CONT, OP_PONG, OP_TEXT
+from websockets.frames import OP_BINARY, OP_CLOSE, OP_CONT, OP_PING, OP_PONG, OP_TEXT
 
 from daemon import HELLO, OPEN, PCM, Closed, Daemon, ServerError, message
 from test_daemon_trust import PCM_BYTES, until
@@ -174,17 +174,22 @@ class Sessions(unittest.TestCase):
     def test_against_the_rules(self):
         """What RFC 6455 calls a failed connection: closed, with 1002 or 1007 or at once."""
         cases = {
-            "reserved bits": frame(OP_BINARY, b"x", rsv=4),
-            "unknown opcode": frame(3, b"x"),
-            "unknown control opcode": frame(11, b"x"),
             "continuation of nothing": frame(OP_CONT, b"x"),
             "message within a message": frame(OP_BINARY, b"x", fin=False) + frame(OP_BINARY, b"y"),
-            "fragmented control frame": frame(9, b"x", fin=False),
-            "long control frame": frame(9, bytes(126)),
+            "fragmented control frame": frame(OP_PING, b"x", fin=False),
+            "long control frame": frame(OP_PING, bytes(126)),
             "length of 64 bits with the highest": frame(OP_BINARY, b"x", length=1 << 63),
             "text that is not UTF-8": frame(OP_TEXT, b"\xc0\xaf"),
-            "close with a code of nobody": frame(8, struct.pack(">H", 999)),
+            "text that stops within a character": frame(OP_TEXT, b"\xce"),
+            "a surrogate, in two frames": frame(OP_TEXT, b"\xed", fin=False) + frame(OP_CONT, b"\xa0\x80"),
+            "close of one byte": frame(OP_CLOSE, b"\x03"),
+            "long close": frame(OP_CLOSE, struct.pack(">H", 1000) + bytes(124)),
         }
+        cases |= {f"reserved bits {rsv}": frame(opcode, b"x", rsv=rsv)
+                  for rsv in range(1, 8) for opcode in (OP_BINARY, OP_PING)}
+        cases |= {f"opcode {opcode}": frame(opcode, b"x") for opcode in (*range(3, 8), *range(11, 16))}
+        cases |= {f"close {code}": frame(OP_CLOSE, struct.pack(">H", code))
+                  for code in (0, 999, 1004, 1005, 1006, 1015)}
         for name, data in cases.items():
             with self.subTest(name):
                 client = self.connect()
@@ -192,6 +197,29 @@ class Sessions(unittest.TestCase):
                 self.assertIn(client.close_code(), (1002, 1007, None))
                 client.close()
         self.healthy()
+
+    def test_close_codes(self):
+        """A close that may be is answered by one of the same code."""
+        for code in (1000, 1001, 1003, 1007, 1011, 3000, 3999, 4000, 4999):
+            with self.subTest(code):
+                client = self.connect()
+                client.socket.sendall(frame(OP_CLOSE, struct.pack(">H", code) + "leb wohl, \u03ba".encode()))
+                self.assertEqual(client.close_code(), code)
+                client.close()
+
+    def test_edges_of_lengths(self):
+        """Messages to both sides of where the length takes 2 and 8 bytes more, in one frame and in two."""
+        client = self.connect()
+        stream = client.open(1, direction="encode", format="f32le")
+        sizes = (116, 120, 65524, 65528)  # 124, 128, 65532 and 65536 with the message's own 8 bytes
+        for n in sizes:
+            data = message(PCM, 1, bytes(n))
+            client.socket.sendall(frame(OP_BINARY, data))
+            client.socket.sendall(frame(OP_BINARY, data[:125], fin=False) + frame(OP_CONT, data[125:]))
+        stream.end()
+        n_samples = 2 * sum(sizes) // 4
+        self.assertEqual(len(stream.finish().codes), 8 * -(-n_samples // HOP))
+        client.close()
 
     def test_every_prefix_and_flip(self):
         """A dialogue cut at each place, and with each of its bits wrong: no harm to others."""

@@ -1,5 +1,7 @@
 /* tesserad from C with plain sockets: what socket.c and tts.c share. Every failure ends the program. */
 #include <arpa/inet.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -64,6 +66,7 @@ static void daemon_open(const char *port, const char *open)
     const char hello[] = "{\"protocol\": 1, \"client\": \"example\"}";
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(port))};
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    signal(SIGPIPE, SIG_IGN); /* a write to who is gone fails instead */
     daemon_fd = socket(AF_INET, SOCK_STREAM, 0);
     if (connect(daemon_fd, (struct sockaddr *)&address, sizeof address) < 0)
         fail("no tesserad there");
@@ -73,4 +76,33 @@ static void daemon_open(const char *port, const char *open)
     daemon_receive(&m); /* OPENED: what the stream really has */
     const char *credit = strstr((const char *)m.payload, "\"credit\":");
     if (credit) daemon_credit = strtoul(credit + 9, NULL, 10);
+}
+
+/* The next message; one of the type goes to standard output. Returns whether there is more. */
+static int daemon_hear(enum tess_wire_type type)
+{
+    static struct message m;
+    daemon_receive(&m);
+    if (m.head.type == type) {
+        fwrite(m.payload, 1, m.head.n_bytes, stdout);
+        fflush(stdout);
+    }
+    return m.head.type != TESS_WIRE_STATS;
+}
+
+/* Both ways at once, whichever has something: `speak` takes from standard input and sends at most `most`
+ * bytes, or the end, and returns whether there is more; what is of `type` is heard. */
+static void daemon_converse(int (*speak)(void), size_t most, enum tess_wire_type type)
+{
+    int speaking = 1, hearing = 1;
+    while (hearing) {
+        const int may_speak = speaking && daemon_credit >= most;
+        struct pollfd ends[] = {
+            {.fd = daemon_fd,                     .events = POLLIN},
+            {.fd = may_speak ? STDIN_FILENO : -1, .events = POLLIN}
+        };
+        poll(ends, 2, -1);
+        if (ends[1].revents) speaking = speak();
+        if (ends[0].revents) hearing = daemon_hear(type);
+    }
 }

@@ -6,11 +6,7 @@
  */
 #include "daemon.h"
 
-#include <poll.h>
-
 enum { HOP_BYTES = 640 };
-
-static struct message m;
 
 /* A hop from standard input to the daemon, or the end. Returns whether there is more. */
 static int speak(void)
@@ -27,31 +23,10 @@ static int speak(void)
     return n == sizeof pcm;
 }
 
-/* A message from the daemon. Returns whether there is more. */
-static int hear(void)
-{
-    daemon_receive(&m);
-    if (m.head.type == TESS_WIRE_CODES) {
-        fwrite(m.payload, 1, m.head.n_bytes, stdout);
-        fflush(stdout);
-    }
-    return m.head.type != TESS_WIRE_STATS;
-}
-
 int main(int argc, char **argv)
 {
     if (argc != 2) fail("usage: socket PORT <PCM >CODES");
     daemon_open(argv[1], "{\"direction\": \"encode\", \"format\": \"s16le\", \"rate\": 24000}");
-    int speaking = 1, hearing = 1;
-    while (hearing) {
-        const int may_speak = speaking && daemon_credit >= HOP_BYTES;
-        struct pollfd ends[] = {
-            {.fd = daemon_fd,                     .events = POLLIN},
-            {.fd = may_speak ? STDIN_FILENO : -1, .events = POLLIN}
-        };
-        poll(ends, 2, -1);
-        if (ends[1].revents) speaking = speak();
-        if (ends[0].revents) hearing = hear();
-    }
+    daemon_converse(speak, HOP_BYTES, TESS_WIRE_CODES);
     return 0;
 }

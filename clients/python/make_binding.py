@@ -19,7 +19,6 @@ import cffi
 CALLBACKS = """
 extern "Python" ptrdiff_t tess_py_read(void *file, void *bytes, size_t n);
 extern "Python" int tess_py_write(void *file, const void *bytes, size_t n);
-extern "Python" int tess_py_seek(void *file, uint64_t offset);
 """
 
 

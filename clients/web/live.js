@@ -76,8 +76,9 @@ export class Live {
     }
 
     async #connect(key) {
+        const { model, codebooks } = this.take;
         this.#session = await Session.connect(key);
-        await this.#session.open({ direction: "both", codebooks: this.take.codebooks, format: "s16le", channels: 1 });
+        await this.#session.open({ direction: "both", model: model.name, codebooks, format: "s16le", channels: 1 });
     }
 
     #release() {

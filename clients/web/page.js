@@ -13,7 +13,8 @@ const calm = matchMedia("(prefers-reduced-motion: reduce)");
 export const state = {
     phase: "away",
     key: "",
-    model: null,
+    models: [],
+    model: null, /* the chosen one of them */
     take: null,
     live: null,
     first: 0, /* the frame at the pictures' left */
@@ -63,7 +64,7 @@ function enter(phase) {
     const speaks = model?.encode !== "whole-clip" && model?.encode !== "segments";
     at("speak").disabled = away || !speaks;
     at("choose").disabled = away;
-    at("rates").disabled = away || phase === "live";
+    at("models").disabled = at("rates").disabled = away || phase === "live";
     for (const id of ["speak", "choose"]) /* they keep the keyboard's focus */
         at(id).ariaDisabled = phase === "busy" || (id === "choose" && phase === "live");
     at("speak").textContent = phase === "live" ? "Stop" : "Speak";
@@ -89,6 +90,7 @@ function offer(id, file, suffix, words) {
 /* A take as far as it came stays. */
 function failed(error) {
     state.live = null;
+    if (state.model) at("models").value = state.model.name;
     const needsKey = error.code === 401;
     say(error instanceof Refusal && error.code === 0 && state.take?.pcm.length && !state.take.tess
         ? `${refusals[0]} What came before that is kept.` : inWords(error), true);
@@ -104,7 +106,7 @@ function summary({ pcm, tess, seconds }) {
     return `${seconds.toFixed(1)} s of sound in ${bytes(tess.size)}: ${times} times less than its samples.`;
 }
 
-/* Once more where another rate was chosen meanwhile. */
+/* Once more where another rate or model was chosen meanwhile. */
 async function code(take) {
     enter("busy");
     say("Coding.");
@@ -113,6 +115,7 @@ async function code(take) {
     pictures.out.forget();
     say(summary(take));
     enter("idle");
+    await turnTo(at("models").value);
 }
 
 function begin(take) {
@@ -129,16 +132,36 @@ async function greet() {
     try {
         const session = await Session.connect(state.key);
         session.close();
-        state.model = session.ready.models[0];
+        state.models = session.ready.models;
     } catch (error) {
         failed(error);
         if (error.code === 0) at("speak").disabled = false; /* which then tries again */
         return;
     }
     at("key-form").hidden = true;
-    describe(state.model);
+    at("choice").hidden = state.models.length === 1;
+    at("models").replaceChildren(...state.models.map(({ name }) => new Option(name)));
     say(START);
     enter("idle");
+    await turnTo(at("models").value);
+}
+
+/* What was taken is coded by the other model too. */
+async function turnTo(name) {
+    const { take } = state;
+    if (state.phase !== "idle" || state.model?.name === name) return;
+    if (context) player.stop();
+    state.model = state.models.find((model) => model.name === name);
+    describe(state.model);
+    if (context && context.sampleRate !== state.model.sample_rate) {
+        context.close();
+        context = player = null;
+    }
+    enter("idle");
+    if (!take) return;
+    enter("busy");
+    begin(await take.by(state.model, chosenCodebooks()));
+    await code(state.take);
 }
 
 function describe({ name, sha256, sample_rate, hop, entries, codebooks, codebooks_legal }) {
@@ -291,6 +314,7 @@ at("file").onchange = guarded(async ({ target }) => {
     target.value = ""; /* the same file may come again */
     if (file) await open(file);
 });
+at("models").onchange = guarded(({ target }) => turnTo(target.value));
 at("rates").onchange = guarded(async () => {
     if (!state.take || state.phase !== "idle") return;
     player?.stop();

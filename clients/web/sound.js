@@ -31,12 +31,15 @@ export class Growing {
     }
 }
 
-/* The samples of a sound file as the browser reads it: their mean over the channels. */
-export async function decodeFile(bytes, rate) {
-    const sound = await new OfflineAudioContext(1, 1, rate).decodeAudioData(bytes);
+function toSamples(sound /* AudioBuffer */) {
     const channels = Array.from({ length: sound.numberOfChannels }, (_, c) => sound.getChannelData(c));
     return Int16Array.from({ length: sound.length }, (_, i) =>
         quantize(channels.reduce((sum, channel) => sum + channel[i], 0) / channels.length));
+}
+
+/* The samples of a sound file as the browser reads it: their mean over the channels. */
+export async function decodeFile(bytes, rate) {
+    return toSamples(await new OfflineAudioContext(1, 1, rate).decodeAudioData(bytes));
 }
 
 function toBuffer(context, samples, rate) {
@@ -50,6 +53,13 @@ function start(context, buffer, destination, when, offset) {
     source.connect(destination);
     source.start(when, offset);
     return source;
+}
+
+export async function resample(samples, from, to) {
+    if (from === to || samples.length === 0) return samples;
+    const context = new OfflineAudioContext(1, Math.ceil(samples.length * to / from), to);
+    start(context, toBuffer(context, samples, from), context.destination, 0, 0);
+    return toSamples(await context.startRendering());
 }
 
 const LEAD = 0.06; /* seconds between what comes and what sounds: the network's and the loop's jitter */

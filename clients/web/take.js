@@ -1,7 +1,7 @@
 /* One recording and what becomes of it: samples -> codes -> samples. A file's or a recording's final
  * codes are those of the .tess that the daemon writes, so what is shown is what is saved. */
 import { Refusal } from "./session.js";
-import { Growing, decodeFile } from "./sound.js";
+import { Growing, decodeFile, resample } from "./sound.js";
 import { readTess } from "./tess.js";
 
 async function post(path, body, key, accept = "*/*") {
@@ -15,7 +15,14 @@ async function post(path, body, key, accept = "*/*") {
     }
 }
 
-const WAV_HEAD = 44; /* bytes of the daemon's */
+/* The daemon's WAV is read here: a browser would scale its samples to its own taste. */
+const WAV_HEAD = 44; /* bytes */
+
+function mean(samples /* [T][channels] */, channels) {
+    if (channels === 1) return samples;
+    return Int16Array.from({ length: samples.length / channels }, (_, t) =>
+        samples.subarray(t * channels, (t + 1) * channels).reduce((sum, x) => sum + x, 0) / channels);
+}
 
 export class Take {
     pcm = new Growing(Int16Array);
@@ -36,21 +43,30 @@ export class Take {
         this.pcm.push(await decodeFile(await this.file.arrayBuffer(), this.model.sample_rate));
     }
 
+    /* The same sound for another model. */
+    async by(model, codebooks) {
+        const take = new Take(model, codebooks, this.name, this.file);
+        if (this.file) await take.readFile();
+        else take.pcm.push(await resample(this.pcm.all(), this.model.sample_rate, model.sample_rate));
+        return take;
+    }
+
     /* Fills codes, decoded and both files anew. */
     async code(codebooks, key) {
         this.tess = this.wav = null;
-        const tess = await this.#encode(`/v1/encode?codebooks=${codebooks}`, key);
+        const tess = await this.#encode(codebooks, key);
         const wav = await post("/v1/decode", tess, key);
         this.codebooks = codebooks;
         this.codes = readTess(tess);
         this.decoded = new Growing(Int16Array);
-        this.decoded.push(new Int16Array(wav, WAV_HEAD)); /* a browser would scale them to its own taste */
+        this.decoded.push(mean(new Int16Array(wav, WAV_HEAD), this.model.channels));
         this.tess = new Blob([tess], { type: "application/x-tess" });
         this.wav = new Blob([wav], { type: "audio/wav" });
     }
 
     /* The file as it is gives what `tessera encode` gives; some only a browser can read. */
-    async #encode(path, key) {
+    async #encode(codebooks, key) {
+        const path = `/v1/encode?model=${encodeURIComponent(this.model.name)}&codebooks=${codebooks}`;
         const tess = "application/x-tess";
         if (this.file) {
             try {
@@ -59,7 +75,7 @@ export class Take {
                 if (error.code !== 400) throw error;
             }
         }
-        return post(`${path}&raw=s16le&rate=${this.model.sample_rate}`, this.pcm.all(), key, tess);
+        return post(`${path}&raw=s16le&channels=1&rate=${this.model.sample_rate}`, this.pcm.all(), key, tess);
     }
 
     get seconds() {

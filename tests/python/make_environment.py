@@ -2,7 +2,8 @@
 """The Python package's wheel, and a virtual environment that it is installed in.
 
     make_environment.py wheel SOURCE BUILD   builds the wheel and installs it, with what it names itself
-    make_environment.py more SOURCE BUILD    then adds what requirements.txt names
+    make_environment.py more SOURCE BUILD    then adds what requirements.txt names,
+    make_environment.py quality SOURCE BUILD what weights/requirements.txt does
 
 Everything lies in BUILD/python, is made once, and again where it is not up to date: packages when their
 list changed, the wheel always (compiled files that did not change are kept).
@@ -14,7 +15,7 @@ import subprocess
 import sys
 import venv
 
-REQUIREMENTS = pathlib.Path(__file__).parent / "requirements.txt"
+REQUIREMENTS = {"more": "tests/python/requirements.txt", "quality": "weights/requirements.txt"}
 
 
 def run(*words):
@@ -31,22 +32,22 @@ def make_wheel(source, folder, python):
     run(python, "-m", "pip", "install", "-q", wheel)
 
 
-def add_more(folder, python):
-    stamp = folder / "requirements.sha256"
-    wanted = hashlib.sha256(REQUIREMENTS.read_bytes()).hexdigest()
+def add(part, source, folder, python):
+    stamp, requirements = folder / f"{part}.sha256", source / REQUIREMENTS[part]
+    wanted = hashlib.sha256(requirements.read_bytes()).hexdigest()
     if stamp.exists() and stamp.read_text() == wanted:
         return
-    run(python, "-m", "pip", "install", "-q", "-r", REQUIREMENTS)
+    run(python, "-m", "pip", "install", "-q", "-r", requirements)
     stamp.write_text(wanted)
 
 
-def main(what, source, build):
-    folder = pathlib.Path(build) / "python"
+def main(part, source, build):
+    source, folder = pathlib.Path(source), pathlib.Path(build) / "python"
     python = folder / "env/bin/python"
-    if what == "wheel":
-        make_wheel(pathlib.Path(source), folder, python)
+    if part == "wheel":
+        make_wheel(source, folder, python)
     else:
-        add_more(folder, python)
+        add(part, source, folder, python)
 
 
 if __name__ == "__main__":

@@ -2,11 +2,17 @@
 asked for, and an exception for what cannot be."""
 
 import concurrent.futures
+import contextlib
 import dataclasses
 import doctest
+import gc
 import io
 import os
+import pathlib
+import pickle
 import random
+import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -109,6 +115,26 @@ class AnyWay(unittest.TestCase):
             for codes in pool.map(CODEC.encode, [SPEECH] * 8):
                 np.testing.assert_array_equal(codes.codes, self.codes)
 
+    def test_other_processes(self):
+        again = pickle.loads(pickle.dumps(tessera.Codec(threads=2)))
+        self.assertEqual(repr(again), repr(CODEC))
+        np.testing.assert_array_equal(again.encode(SPEECH).codes, self.codes)
+
+    def test_forked_processes(self):
+        """Threads stay behind at a fork: a codec makes new ones, and does not wait for the old."""
+        codec = tessera.Codec(threads=2)
+        codec.encode(SPEECH)
+        for uses in (True, False):
+            child = os.fork()
+            if child == 0:
+                signal.alarm(30)
+                right = not uses or np.array_equal(codec.encode(SPEECH).codes, self.codes)
+                del codec
+                gc.collect()
+                os._exit(0 if right else 1)
+            self.assertEqual(os.waitpid(child, 0)[1], 0)
+        np.testing.assert_array_equal(codec.encode(SPEECH).codes, self.codes)
+
     def test_one_stream_of_many_threads(self):
         """Pushes of equal sound may come in any order, but none is lost and none runs into another."""
         encoder = CODEC.stream_encoder()
@@ -182,10 +208,15 @@ class Refused(unittest.TestCase):
         self.refuses(tessera.RateError, "44100", CODEC.encode, x, 44100)
         self.refuses(tessera.NonFiniteError, "NaN", CODEC.encode, bad)
         self.refuses(tessera.NonFiniteError, "item 1", CODEC.encode_batch, [x, bad])
-        self.refuses(tessera.InputError, "int16", CODEC.encode, x.astype(np.int16))
+        self.refuses(tessera.InputError, "int16: floats are needed, full scale 1.0, as x / 32768", CODEC.encode,
+                     x.astype(np.int16))
+        self.refuses(tessera.InputError, "sample_rate is '24000'", CODEC.encode, x, "24000")
+        self.refuses(tessera.InputError, "sample_rate is 22050.5", CODEC.encode, x, 22050.5, resample=True)
+        self.refuses(tessera.InputError, "codebooks is '4'", CODEC.encode, x, codebooks="4")
+        self.refuses(tessera.InputError, "option is 'a=1'", CODEC.encode, x, option="a=1")
         self.refuses(tessera.InputError, "[2, 500]", CODEC.encode, x.reshape(2, 500))
         self.refuses(tessera.InputError, "3 codebooks", CODEC.encode, x, codebooks=3)
-        self.refuses(tessera.InputError, "option 5", CODEC.encode, x, option=5)
+        self.refuses(tessera.InputError, "option 5 where tessera-24k-speech-int8 has none", CODEC.encode, x, option=5)
         self.refuses(tessera.InputError, "-1 Hz", CODEC.encode, x, -1, resample=True)
         self.refuses(tessera.InputError, "0 Hz", CODEC.encode, x, 0, resample=True)
 
@@ -211,7 +242,15 @@ class Refused(unittest.TestCase):
             file.write(b"nothing of the kind" * 10)
             file.flush()
             self.refuses(tessera.Error, file.name, tessera.Codec, file.name)
-        self.assertRaises(OSError, tessera.Codec, "./unknown.safetensors")
+        self.assertRaises(FileNotFoundError, tessera.Codec, "./unknown.safetensors")
+        with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
+            pathlib.Path(tessera.codec.DEFAULT_MODEL).write_text("not the model")
+            self.assertEqual(repr(tessera.Codec()), repr(CODEC))
+            shutil.copy(CODEC._path, "m.safetensors")
+            sent = pickle.dumps(tessera.Codec("m.safetensors"))
+            os.mkdir("elsewhere")
+            os.chdir("elsewhere")
+            self.assertEqual(repr(pickle.loads(sent)), repr(CODEC))
         self.refuses(tessera.InputError, "65 threads", tessera.Codec, threads=65)
 
     def test_files(self):
@@ -231,6 +270,40 @@ class Refused(unittest.TestCase):
             tessera.Codes.load(Broken())
         with self.assertRaisesRegex(RuntimeError, "cable"):
             CODEC.encode(SPEECH).save(Broken())
+
+    def test_files_of_other_manners(self):
+        """What only looks like a file: it gives more than was asked for, takes all and does not say so, has
+        nothing now. No memory is written to beyond its end, and nothing is repeated for ever."""
+        codes = CODEC.encode(SPEECH)
+        whole = io.BytesIO()
+        codes.save(whole)
+
+        class Odd:
+            def __init__(self, read=None, write=None):
+                self.read, self.write = read, write
+
+        with self.assertRaisesRegex(ValueError, "returned"):
+            tessera.Codes.load(Odd(read=lambda n: whole.getvalue()))
+        with self.assertRaisesRegex(BlockingIOError, "nothing to read"):
+            tessera.Codes.load(Odd(read=lambda n: None))
+        with self.assertRaisesRegex(BlockingIOError, "takes nothing"):
+            codes.save(Odd(write=lambda data: 0))
+        pieces = []
+        codes.save(Odd(write=lambda data: pieces.append(bytes(data))))
+        self.assertEqual(b"".join(pieces), whole.getvalue())
+
+    def test_a_fingerprint(self):
+        codes = CODEC.encode(SPEECH[:HOP])
+        for sha256 in ("", "ab", "z" * 64, "a" * 15):
+            wrong = dataclasses.replace(codes, model_sha256=sha256)
+            self.refuses(tessera.InputError, "model_sha256", wrong.save, io.BytesIO())
+
+    def test_numbers(self):
+        self.refuses(tessera.InputError, "sample_rate", CODEC.encode, SPEECH, 10**12, resample=True)
+        self.refuses(tessera.InputError, "threads", tessera.Codec, threads=10**12)
+        self.assertEqual(CODEC.stream_encoder(option=0.0).codebooks, 4)
+        with self.assertRaises(ValueError):
+            CODEC.encode(SPEECH[:HOP]).__array__(np.int64, copy=False)
 
     def test_arrays_of_another_type_are_saved_right(self):
         codes = CODEC.encode(SPEECH[:9600])
@@ -273,6 +346,12 @@ class Layouts(unittest.TestCase):
             tessera.unflatten([1, 3], 2, 10)
         with self.assertRaisesRegex(tessera.InputError, "no frames of 2"):
             tessera.unflatten([1, 11, 2], 2, 10)
+        with self.assertRaisesRegex(tessera.InputError, "no frames of 0"):
+            tessera.unflatten([], 0, 10)
+        with self.assertRaisesRegex(tessera.InputError, "integers"):
+            tessera.unflatten([1.5, 2.5], 2, 10)
+        with self.assertRaisesRegex(tessera.CodeError, "to 10 "):
+            tessera.flatten(np.array([[0, 10]]), codebook_size=10)
         with self.assertRaisesRegex(tessera.InputError, "pattern of 3"):
             tessera.delay(np.zeros((2, 5), int), [0, 1, 2], codebook_size=10)
         with self.assertRaisesRegex(tessera.InputError, "codebook_size"):

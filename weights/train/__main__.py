@@ -48,9 +48,10 @@ def evaluate(a):
         recipe = recipes.check(state["recipe"])
         net = Codec(recipe)
         net.load_state_dict(state["net"])
-    print("kind", "codebooks", "mel", "magnitude", sep="\t")
-    for (kind, n), (mel, magnitude) in sorted(evaluation.errors(net, recipe, data.Recordings(a.data, "valid")).items()):
-        print(kind, n, f"{mel:.4f}", f"{magnitude:.4f}", sep="\t")
+    print("kind", "codebooks", "mel", "magnitude", "disturbance", sep="\t")
+    found = evaluation.errors(net, recipe, data.Recordings(a.data, "valid"))
+    for (kind, n), errors in sorted(found.items()):
+        print(kind, n, *(f"{error:.4f}" for error in errors), sep="\t")
     return 0
 
 

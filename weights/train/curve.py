@@ -9,7 +9,7 @@ import sys
 
 WIDTH, HEIGHT = 720, 340
 LEFT, RIGHT, TOP, BOTTOM = 56, 664, 30, 294
-MEL, PESQ = (0.29, 0.39), (1.2, 2.0)  # what the two axes span
+MEL, PESQ = (0.29, 0.39), (1.2, 2.4)  # what the two axes span
 BLUE, RED = "#1f5fa8", "#b8432f"
 
 STYLE = ("text{font:12px sans-serif;fill:#333}.end{text-anchor:end}.mid{text-anchor:middle}"

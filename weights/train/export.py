@@ -9,7 +9,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from . import Refused, checkpoint
-from .model import Codec
+from .model import Block, Codec
 from .quantizer import Codebook
 
 ENTRIES = ".entries"
@@ -39,14 +39,19 @@ def write(net, recipe, path):
 
 
 @torch.no_grad()
-def read(path, net):
-    """Fills net from a model file; its codebooks' averages begin as if every entry were used alike."""
+def read(path, net, grown=False):
+    """Fills net from a model file; its codebooks' averages begin as if every entry were used alike. `grown`: net may
+    have more blocks than the file, which change nothing until they are trained."""
     named = tensors(net)
     try:
         with safe_open(path, "pt") as file:
             stored = {name: file.get_tensor(name) for name in file.keys()}
     except SafetensorError as error:
         raise Refused(f"{path}: {error}") from None
+    for name, block in net.named_modules():
+        if grown and isinstance(block, Block) and f"{name}.gain" not in stored:
+            block.gain.zero_()
+            stored.update({key: t for key, t in named.items() if key.startswith(f"{name}.")})
     for name in named.keys() ^ stored.keys():
         raise Refused(f"{path}: tensor '{name}' is {'missing' if name in named else 'not one of the recipe'}")
     for name, t in named.items():

@@ -13,7 +13,8 @@ from . import Refused, checkpoint, data, recipe as recipes, team
 from .training import Training
 
 BEAT = 10  # steps between two looks at what all workers must see alike, the clock and the wish to end: seconds
-COLUMNS = ("step", "hours", "progress", "mel", "magnitude", "commitment", "entries_in_use", "audio_s_per_s")
+COLUMNS = ("step", "hours", "progress", "mel", "magnitude", "disturbance", "commitment", "entries_in_use",
+           "audio_s_per_s")
 
 
 class Log:
@@ -33,11 +34,11 @@ class Log:
             return
         books = [book for group in t.net.quantizer.children() for book in group]
         speed = len(self.recent) * t.team.size * c.batch.clips * c.batch.seconds / (time.monotonic() - self.clock)
-        mel, magnitude, commitment = np.mean(self.recent, 0)
+        mel, magnitude, disturbance, commitment = np.mean(self.recent, 0)
         with open(self.path, "a") as file:
             print(t.step, f"{t.elapsed / 3600:.3f}", f"{t.progress():.4f}", f"{mel:.4f}", f"{magnitude:.4f}",
-                  f"{commitment:.3f}", ",".join(f"{book.in_use():.0f}" for book in books), f"{speed:.1f}",
-                  sep="\t", file=file)
+                  f"{disturbance:.4f}", f"{commitment:.3f}", ",".join(f"{book.in_use():.0f}" for book in books),
+                  f"{speed:.1f}", sep="\t", file=file)
         self.recent, self.clock = [], time.monotonic()
 
 

@@ -108,6 +108,7 @@ class Loss:
     phase: float = within(0.0, BIG)
     phase_below: float = within(0.0, 96000.0)
     phase_windows: list = within(16, 16384)
+    disturbance: float = within(0.0, BIG)
     commitment: float = within(0.0, BIG)
     windows: dict = within(16, 16384)
     short: int = within(16, 16384)
@@ -164,6 +165,12 @@ class Recipe:
     judges: Judges
     optimizer: Optimizer
     machine: Machine
+
+    @property
+    def compared(self):
+        """Samples of a clip that the losses compare: later ones lack frames that would follow in a stream."""
+        m = self.model
+        return int(self.batch.seconds * m.sample_rate) // m.hop * m.hop - (m.n_fft - m.hop)
 
 
 def _number(key, value, kind, low, high):
@@ -226,8 +233,8 @@ def _check(r):
     if not min(r.loss.windows) <= r.loss.short < max(r.loss.windows):
         raise Refused("loss.short: there must be windows up to it and above it")
     longest = max(*r.loss.windows, *r.judges.windows)
-    if r.batch.seconds * r.model.sample_rate < longest:
-        raise Refused(f"batch.seconds: a clip is shorter than a window of {longest} samples")
+    if r.compared < longest:
+        raise Refused(f"batch.seconds: {r.compared} samples of a clip are compared, fewer than a window of {longest}")
 
 
 def check(values):

@@ -10,6 +10,7 @@ import torch
 from . import checkpoint, export, judges, optimizer
 from .draw import ALL, Draw
 from .losses import SpectralLoss
+from .loudness import Disturbance
 from .model import Codec
 
 PLAIN = ("step", "elapsed", "start", "warm", "judges_warm", "judged")  # state besides tensors
@@ -36,6 +37,7 @@ class Training:
         self.net = Codec(recipe).to(self.device)
         self.judges = judges.make(recipe.judges).to(self.device)
         self.spectral = SpectralLoss(recipe).to(self.device)
+        self.disturbance = Disturbance(recipe.model.sample_rate).to(self.device)
         self.averaged = copy.deepcopy(self.net)
         self.codec_steps = optimizer.of_codec(self.net, recipe.optimizer)
         self.judge_steps = optimizer.of_judges(self.judges, recipe)
@@ -52,7 +54,7 @@ class Training:
             self.start = zlib.crc32(file.read())
         state = {}
         if init.endswith(".safetensors"):
-            export.read(init, self.net)
+            export.read(init, self.net, grown=True)
         else:
             state = checkpoint.load(init)
             self.net.load_state_dict(state["net"])
@@ -151,7 +153,7 @@ class Training:
             mean.copy_(now)  # codebooks are averages already
 
     def take_step(self):
-        """Log-mel error, magnitude error and commitment of the step."""
+        """Log-mel error, magnitude error, disturbance and commitment of the step."""
         c, machine = self.recipe, self.recipe.machine
         own, same = (Draw(machine.seed, self.start, self.step, who) for who in (1 + self.team.rank, ALL))
         if not self.warm and self.step == c.cycle.unquantized:
@@ -163,11 +165,14 @@ class Training:
         with self.autocast():
             spectra = self.net.spectra(zq)
         made = self.net.synthesis(spectra)[:, :real.shape[1]]
+        real, made = real[:, :c.compared], made[:, :c.compared]
         mel, magnitude = self.spectral(real, made, self.spectral.draw(same))
-        loss = c.loss.mel * mel + c.loss.magnitude * magnitude + c.loss.commitment * commitment
+        disturbance = self.disturbance(real, made)
+        loss = c.loss.mel * mel + c.loss.magnitude * magnitude + c.loss.disturbance * disturbance \
+            + c.loss.commitment * commitment
         if self.quantizes() and self.progress() >= c.judges.begin:
             loss = loss + self.persuasion(real, made, same)
         self.descend(loss, self.codec_steps, self.net, c.optimizer.clip, c.optimizer.rate_floor)
         self.average_weights()
         self.step += 1
-        return [float(part.detach()) for part in (mel, magnitude, commitment)]
+        return [float(part.detach()) for part in (mel, magnitude, disturbance, commitment)]

@@ -72,7 +72,6 @@ class File:
         self.io.ctx = self.handle
         self.io.read = lib.tess_py_read
         self.io.write = lib.tess_py_write
-        self.io.seek = lib.tess_py_seek if file.seekable() else ffi.NULL
         self.why = ffi.new("struct tess_why *")
 
     def check(self, result: int, about: str) -> int:
@@ -94,6 +93,10 @@ def _guarded(handle: Any, call: Callable[[BinaryIO], int]) -> int:
 def tess_py_read(handle: Any, to: Any, n: int) -> int:
     def read(file: BinaryIO) -> int:
         data = file.read(n)
+        if data is None:
+            raise BlockingIOError("the file has nothing to read yet")
+        if len(data) > n:
+            raise ValueError(f"read({n}) returned {len(data)} bytes")
         ffi.memmove(to, data, len(data))
         return len(data)
 
@@ -105,12 +108,10 @@ def tess_py_write(handle: Any, data: Any, n: int) -> int:
     def write(file: BinaryIO) -> int:
         left = memoryview(ffi.buffer(data, n))
         while left:  # an unbuffered file may take less than all
-            left = left[file.write(left):]
+            taken = file.write(left)
+            if taken == 0:
+                raise BlockingIOError("the file takes nothing yet")
+            left = left[len(left) if taken is None else taken:]  # None: it does not count
         return 0
 
     return _guarded(handle, write)
-
-
-@ffi.def_extern()  # type: ignore[untyped-decorator]
-def tess_py_seek(handle: Any, offset: int) -> int:
-    return _guarded(handle, lambda file: 0 * file.seek(offset))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from typing import Any
 
 import numpy as np
@@ -18,15 +19,27 @@ def as_array(x: Any) -> Array:
     return np.asarray(x)
 
 
+def as_whole(x: Any, what: str) -> int:
+    """A whole number of 32 bits that a caller gave as `what`."""
+    try:
+        n = int(x) if isinstance(x, float) and x.is_integer() else operator.index(x)
+    except TypeError:
+        raise InputError(f"{what} is {x!r}: a whole number is needed") from None
+    if not -1 << 31 <= n < 1 << 31:
+        raise InputError(f"{what} is {n}: no such number is possible")
+    return n
+
+
 def as_pcm(x: Any, channels: int) -> Array:
     """[N], or [channels, N], to contiguous float32 [N, channels]."""
     x = as_array(x)
     if x.dtype.kind != "f":
-        raise InputError(f"samples are {x.dtype}: floats are needed, full scale 1.0")
+        hint = f", as x / {1 << 8 * x.dtype.itemsize - 1}" if x.dtype in (np.int16, np.int32) else ""
+        raise InputError(f"samples are {x.dtype}: floats are needed, full scale 1.0{hint}")
     if x.ndim == 1 and channels == 1:
         x = x[np.newaxis]
     if x.ndim != 2 or x.shape[0] != channels:
-        wanted = "[N]" if channels == 1 else f"[{channels}, N]"
+        wanted = "[N], one channel" if channels == 1 else f"[{channels}, N]"
         raise InputError(f"samples are {list(x.shape)} where the model takes {wanted}")
     return np.ascontiguousarray(x.T, np.float32)
 
@@ -36,11 +49,17 @@ def from_pcm(rows: Array) -> Array:
     return rows[:, 0] if rows.shape[1] == 1 else rows.T
 
 
+def as_integers(codes: Any) -> Array:
+    """Of any shape; an empty list too."""
+    x = as_array(codes)
+    if x.dtype.kind not in "iu" and x.size:
+        raise InputError(f"codes are {x.dtype}: integers are needed")
+    return x
+
+
 def as_codes(codes: Any) -> Array:
     """[K, T] of any integers."""
-    x = as_array(codes)
-    if x.dtype.kind not in "iu":
-        raise InputError(f"codes are {x.dtype}: integers are needed")
+    x = as_integers(codes)
     if x.ndim != 2:
         raise InputError(f"codes are {list(x.shape)} where [K, T] is needed")
     return x

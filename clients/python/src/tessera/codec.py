@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import functools
 import os
 import pathlib
 import threading
+import weakref
 from fractions import Fraction
 from typing import Any, Iterator, List, Optional, Sequence, Union
 
 import numpy as np
 
 from ._native import check, ffi, floats, lib, sized, text, uint16s
-from .arrays import Array, as_codes, as_pcm, as_rows, from_pcm
+from .arrays import Array, as_codes, as_pcm, as_rows, as_whole, from_pcm
 from .codes import Codes
-from .errors import EndedError, InputError, MismatchError, ModelError, RateError, UnsupportedError
+from .errors import InputError, MismatchError, ModelError, RateError, UnsupportedError
 
 DEFAULT_MODEL = "tessera-24k-speech-int8"
 _MODELS = pathlib.Path(__file__).parent / "models"
 _MOST_STREAMS = 64  # of a batch in one call
+_codecs: weakref.WeakSet[Codec] = weakref.WeakSet()
 _CAPABILITIES = {lib.TESS_LIVE: "live", lib.TESS_DELAYED: "delayed", lib.TESS_WHOLE_CLIP: "whole-clip"}
 
 
@@ -29,7 +33,7 @@ class Codec:
     model    a file, or the name of one that the package holds; None is the model in the package
     threads  that share the work of one call; the result does not depend on it
 
-    Raises ModelError, OSError.
+    Raises ModelError, InputError (threads), OSError.
 
     >>> import numpy as np, tessera
     >>> codec = tessera.Codec()
@@ -41,16 +45,21 @@ class Codec:
     """
 
     def __init__(self, model: Union[str, "os.PathLike[str]", None] = None, threads: int = 1):
-        path = _find(os.fspath(model) if model is not None else DEFAULT_MODEL)
+        path = _find(model)
         out, why = ffi.new("struct tess_model **"), ffi.new("struct tess_why *")
         check(lib.tess_model_open(out, os.fsencode(path), ffi.NULL, why), path, why)
         self._model = ffi.gc(out[0], lib.tess_model_close)
         self._info = sized("tess_model_info")
         check(lib.tess_model_get_info(self._model, self._info))
-        self._threads = threads
+        self._path, self._threads = path, as_whole(threads, "threads")
         self._idle: List[Any] = []  # workers for one stream
         with self._worker(1):  # refuses a number of threads that cannot be
             pass
+        _codecs.add(self)
+
+    def __reduce__(self) -> Any:
+        """A process that it is sent to opens the same file."""
+        return type(self), (self._path, self._threads)
 
     # ---- what it is
 
@@ -146,7 +155,7 @@ class Codec:
                      option: int = 0) -> List[Codes]:
         """The codes of several recordings, which are run as batches: those that `encode` gives of each
         alone, in the same order. All have the same rate. An error names the recording it is of."""
-        rate = self.sample_rate if sample_rate is None else sample_rate
+        rate = self.sample_rate if sample_rate is None else as_whole(sample_rate, "sample_rate")
         if rate != self.sample_rate and not resample:
             raise RateError(f"the sound has {rate} Hz where {self.name} takes {self.sample_rate}: "
                             "resample=True converts it")
@@ -256,24 +265,33 @@ class Codec:
         return np.int16 if self.code_min < 0 else np.uint16
 
     def _columns(self, codebooks: Optional[int]) -> int:
-        k = self.codebooks if codebooks is None else codebooks
+        k = self.codebooks if codebooks is None else as_whole(codebooks, "codebooks")
         if k not in self.codebooks_legal:
             raise InputError(f"{k} codebooks where {self.name} has {self.codebooks_legal}")
         return k
 
+    def _option_text(self, option: int) -> Optional[str]:
+        """As the command's --option has it; None where the model has none."""
+        name = text(self._info.option)
+        return f"{name}={option}" if name else None
+
     def _stream(self, kind: str, codebooks: int, option: int) -> Any:
         """A new stream: the memory, to be kept, and the pointer into it."""
+        option = as_whole(option, "option")
+        if not 0 <= option <= self._info.option_max:
+            name = text(self._info.option)
+            has = f"{name} from 0 to {self._info.option_max}" if name else "none"
+            raise InputError(f"option {option} where {self.name} has {has}")
         size = getattr(lib, f"tess_{kind}_size")(self._model)
         block = ffi.new("uint64_t[]", (size + 7) // 8)
         stream = ffi.cast(f"struct tess_{kind} *", block)
         options = sized("tess_stream_options", codebooks=codebooks, option=option)
-        check(getattr(lib, f"tess_{kind}_init")(stream, self._model, options),
-              f"{codebooks} codebooks, option {option}")
+        check(getattr(lib, f"tess_{kind}_init")(stream, self._model, options))
         return block, stream
 
     @contextlib.contextmanager
     def _worker(self, n_streams: int) -> Iterator[Any]:
-        """Scratch memory for one call. That for a single stream is used again."""
+        """Scratch memory and threads for one call. Those for a single stream are used again."""
         try:
             worker = self._idle.pop() if n_streams == 1 else None
         except IndexError:
@@ -282,10 +300,12 @@ class Codec:
             out = ffi.new("struct tess_worker **")
             options = sized("tess_worker_options", threads=self._threads, max_streams=n_streams)
             check(lib.tess_worker_create(out, self._model, options), f"{self._threads} threads")
-            worker = ffi.gc(out[0], lib.tess_worker_destroy)
-        yield worker
-        if n_streams == 1:
-            self._idle.append(worker)
+            worker = ffi.gc(out[0], functools.partial(_destroy_worker, self._model))
+        try:
+            yield worker
+        finally:
+            if n_streams == 1:
+                self._idle.append(worker)
 
     def _run(self, call: Any, jobs: Any, first: int) -> None:
         with self._worker(len(jobs)) as worker:
@@ -324,18 +344,14 @@ class _Stream:
         self._reset = getattr(lib, f"tess_{kind}_reset")
         self._block, self._stream = codec._stream(kind, self.codebooks, option)
         self._lock = threading.Lock()
-        self._ended = False
 
     def reset(self) -> None:
         """Back to the start of a new recording; also after `flush`."""
         with self._lock:
             self._reset(self._stream)
-            self._ended = False
 
     def _run(self, call: Any, *words: Any) -> int:
         with self._lock, self.codec._worker(1) as worker:
-            if self._ended:
-                raise EndedError("the stream has been flushed: reset it first")
             return check(call(worker, self._stream, *words))
 
 
@@ -364,9 +380,7 @@ class StreamEncoder(_Stream):
     def flush(self) -> Array:
         """Ends the recording: codes [K, T] of what was held back, a last part of a hop filled with
         zeros. Then only a reset is allowed."""
-        codes = self._codes(lib.tess_encoder_flush, 0)
-        self._ended = True
-        return codes
+        return self._codes(lib.tess_encoder_flush, 0)
 
     def _codes(self, call: Any, n_samples: int, *words: Any) -> Array:
         bound = lib.tess_encoder_bound(self.codec._model, n_samples)
@@ -398,9 +412,7 @@ class StreamDecoder(_Stream):
 
     def flush(self) -> Array:
         """Ends the recording: the samples that were held back. Then only a reset is allowed."""
-        pcm = self._pcm(lib.tess_decoder_flush, 0)
-        self._ended = True
-        return pcm
+        return self._pcm(lib.tess_decoder_flush, 0)
 
     def _pcm(self, call: Any, n_frames: int, *words: Any) -> Array:
         bound = lib.tess_decoder_bound(self.codec._model, n_frames)
@@ -408,10 +420,31 @@ class StreamDecoder(_Stream):
         return from_pcm(pcm[:self._run(call, *words, floats(pcm), bound)])
 
 
-def _find(model: str) -> str:
-    """A file, or a model in the package by its name."""
-    if os.sep in model or os.path.isfile(model):
-        return model
+def _destroy_worker(model: Any, worker: Any) -> None:
+    """Before its model, which is held until then."""
+    lib.tess_worker_destroy(worker)
+
+
+def _after_fork() -> None:
+    """The threads of workers have stayed behind: to wait for them, even for their end, would be forever."""
+    for codec in _codecs:
+        for worker in codec._idle:
+            ffi.gc(worker, None)
+        codec._idle.clear()
+
+
+os.register_at_fork(after_in_child=_after_fork)
+
+
+def _find(model: Union[str, "os.PathLike[str]", None]) -> str:
+    """A file, or a model in the package by its name; None is the default one's."""
+    if model is None:
+        return str(_MODELS / f"{DEFAULT_MODEL}.safetensors")
+    model = os.fspath(model)
+    if os.path.isfile(model):
+        return os.path.abspath(model)
+    if os.sep in model:
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), model)
     path = _MODELS / f"{model}.safetensors"
     if not path.is_file():
         have = ", ".join(sorted(p.stem for p in _MODELS.glob("*.safetensors"))) or "none"

@@ -76,6 +76,8 @@ class Codes:
                 f"{self.model!r})")
 
     def __array__(self, dtype: Any = None, copy: Optional[bool] = None) -> np.ndarray[Any, Any]:
+        if copy is False and dtype is not None and np.dtype(dtype) != self.codes.dtype:
+            raise ValueError(f"codes are {self.codes.dtype}: as {np.dtype(dtype)} they must be copied")
         return np.array(self.codes, dtype=dtype) if copy else np.asarray(self.codes, dtype=dtype)
 
     def to_numpy(self) -> np.ndarray[Any, Any]:

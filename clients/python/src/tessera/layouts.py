@@ -16,7 +16,7 @@ from typing import Any, Optional, Sequence, Tuple
 
 import numpy as np
 
-from .arrays import Array, as_array, as_codes
+from .arrays import Array, as_codes, as_integers
 from .codes import Codes
 from .errors import CodeError, InputError
 
@@ -27,13 +27,16 @@ def _from_zero(codes: Any, codebook_size: Optional[int]) -> Tuple[Array, int]:
         return codes.codes.astype(np.int64) - codes.code_min, codes.codebook_size
     if codebook_size is None:
         raise InputError("an array of codes needs codebook_size")
-    return as_codes(codes).astype(np.int64), codebook_size
+    codes = as_codes(codes).astype(np.int64)
+    if codes.size and not 0 <= codes.min() <= codes.max() < codebook_size:
+        raise CodeError(f"codes from {codes.min()} to {codes.max()} where a codebook has 0 to {codebook_size - 1}")
+    return codes, codebook_size
 
 
 def flatten(codes: Any, offsets: bool = True, *, codebook_size: Optional[int] = None) -> Array:
     """[K, T] to [T * K] int64, frame by frame. With `offsets` codebook k's numbers start at
     k * codebook_size, so that each token says which codebook it is of; the vocabulary is then K times
-    as large. Signed codes are moved to start at 0."""
+    as large. Signed codes are moved to start at 0. Raises InputError, CodeError."""
     codes, size = _from_zero(codes, codebook_size)
     if offsets:
         codes = codes + size * np.arange(len(codes))[:, np.newaxis]
@@ -44,8 +47,8 @@ def unflatten(tokens: Any, codebooks: int, codebook_size: int, offsets: bool = T
               code_min: int = 0) -> Array:
     """[T * K] back to codes [K, T], int64; the opposite of `flatten`. Raises InputError where the last
     frame is not whole, CodeError for a token that its codebook does not have."""
-    flat = as_array(tokens).astype(np.int64)
-    if flat.ndim != 1 or len(flat) % codebooks:
+    flat = as_integers(tokens).astype(np.int64)
+    if flat.ndim != 1 or codebooks < 1 or len(flat) % codebooks:
         raise InputError(f"{list(flat.shape)} tokens are no frames of {codebooks}")
     codes = flat.reshape(-1, codebooks).T
     if offsets:

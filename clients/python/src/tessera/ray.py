@@ -15,12 +15,12 @@ import functools
 import importlib
 import itertools
 import json
-import math
 import os
 import pathlib
+import re
 import shutil
 import sys
-from typing import Any, Dict, Iterator, List, Optional, Sequence, Set, Tuple, Union
+from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 import numpy as np
 import ray
@@ -30,6 +30,7 @@ from . import shards
 from .codec import Codec
 from .errors import Error, InputError, MismatchError
 from .files import replacing
+from .manifest import members, read_manifest
 from .shards import Item
 
 Path = Union[str, "os.PathLike[str]"]
@@ -45,9 +46,14 @@ class Plan:
     model_sha256: str
     codebooks: int
     option: int
+    option_text: Optional[str]  # NAME=VALUE; None where the model has no option
+    shard_size: int
 
     def shard(self, number: int) -> str:
         return f"out-{number:06d}.tar"
+
+    def shard_of(self, place: int) -> str:
+        return self.shard(place // self.shard_size)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,7 +83,8 @@ def tokenize(manifest: Path, out: Path, *, model: Optional[Path] = None, codeboo
     codec = Codec(model)
     plan = Plan(out=os.path.abspath(out), base=os.path.dirname(os.path.abspath(manifest)),
                 model=os.fspath(model) if model is not None else None, model_sha256=codec.sha256,
-                codebooks=codec._columns(codebooks), option=option)
+                codebooks=codec._columns(codebooks), option=option, option_text=codec._option_text(option),
+                shard_size=shard_size)
     os.makedirs(plan.out, exist_ok=True)
     items, errors = read_manifest(manifest)
     by_shard: Dict[int, List[Item]] = {}
@@ -114,75 +121,67 @@ def _path(plan: Plan, name: str) -> str:
 # ---- what is to be done
 
 
-def read_manifest(manifest: Path) -> Tuple[List[Item], List[Dict[str, Any]]]:
-    """The items in their order, and an entry of errors.jsonl for each line that is none."""
-    items: List[Item] = []
-    errors: List[Dict[str, Any]] = []
-    ids: Set[str] = set()
-    with open(manifest, "rb") as file:
-        for place, line in enumerate(file):
-            known: Dict[str, str] = {}
-            try:
-                if line.strip():
-                    items.append(_item(_members(line), place, ids, known))
-            except ValueError as error:
-                errors.append({"line": place + 1, **known, "error": f"line {place + 1}: {error}"})
-    return items, errors
+class Line(NamedTuple):
+    """A line of manifest.jsonl."""
 
-
-def _members(line: bytes) -> Dict[str, Any]:
-    words = json.loads(line)
-    if not isinstance(words, dict):
-        raise InputError("not a JSON object")
-    return words
-
-
-def _item(words: Dict[str, Any], place: int, ids: Set[str], known: Dict[str, str]) -> Item:
-    """Adds its id to ids, and to `known` what is known of it even if it is none."""
-    for name, kinds in (("audio", str), ("id", str), ("text", str), ("speaker", str),
-                        ("offset", (int, float)), ("duration", (int, float))):
-        value = words.get(name)
-        if value is not None and (not isinstance(value, kinds) or isinstance(value, bool)):
-            raise InputError(f"{name} is not {'text' if kinds is str else 'a number'}")
-    known.update({name: words[name] for name in ("id", "audio") if words.get(name)})
-    if not words.get("audio"):
-        raise InputError("no audio")
-    offset, duration = float(words.get("offset") or 0), words.get("duration")
-    if not 0 <= offset < math.inf:
-        raise InputError(f"offset {offset}")
-    if words.get("offset") is None:
-        duration = None  # docs/batch.md: without an offset it is not looked at
-    elif duration is not None and not 0 <= duration < math.inf:
-        raise InputError(f"duration {duration}")
-    id = words.get("id") or os.path.splitext(words["audio"])[0].lstrip("/")
-    known["id"] = id
-    parts = id.encode().split(b"/")  # refuses what is not UTF-8
-    if len(id.encode()) > 1024 or any(not 1 <= len(p) <= 200 or p in (b".", b"..") for p in parts):
-        raise InputError("no id that can name a file")
-    if id in ids:
-        raise InputError(f"a second item with the id {id}")
-    ids.add(id)
-    return Item(id=id, audio=words["audio"], place=place, offset=offset, duration=duration,
-                text=words.get("text"), speaker=words.get("speaker"))
+    place: int
+    n_bytes: int  # of the codes, with their head
+    text: bytes
 
 
 def _take_up(plan: Plan, by_shard: Dict[int, List[Item]], resume: bool) -> Dict[str, bytes]:
-    """The lines of items whose shards are whole, by id; the folder is left without anything half done."""
+    """The lines of items whose shards are whole, by id; the folder is left without anything half done.
+    Raises InputError before anything is changed."""
     path = pathlib.Path(_path(plan, "manifest.jsonl"))
     if path.exists() and not resume:
         raise InputError(f"{plan.out} holds a batch: resume=True goes on with it")
+    data = path.read_bytes() if path.exists() else b""
+    whole = data[:data.rfind(b"\n") + 1]
+    lines: Dict[str, Line] = {}
+    for text in whole.split(b"\n")[:-1]:
+        lines.update(_line(plan, text))
+    for item in itertools.chain(*by_shard.values()):
+        if item.id in lines:
+            _check_shard(plan, item.id, plan.shard_of(lines[item.id].place), item.place)
     _sweep(plan)
-    lines: Dict[str, bytes] = {}
-    if path.exists():
-        data = path.read_bytes()
-        whole = data[:data.rfind(b"\n") + 1]
-        if len(whole) < len(data):
-            os.truncate(path, len(whole))
-        for line in whole.splitlines():
-            lines[_checked(plan, line)] = line
-    return {item.id: lines[item.id] for number, items in by_shard.items()
-            if _is_whole(plan, number, [lines[item.id] for item in items if item.id in lines])
-            for item in items if item.id in lines}
+    if len(whole) < len(data):
+        os.truncate(path, len(whole))
+    done: Dict[str, bytes] = {}
+    for number, items in by_shard.items():
+        there = [item for item in items if item.id in lines]
+        if shards.holds(_path(plan, plan.shard(number)),
+                        ((item.key, lines[item.id].n_bytes, lines[item.id].text) for item in there)):
+            done.update((item.id, lines[item.id].text) for item in there)
+    return done
+
+
+def _line(plan: Plan, text: bytes) -> Dict[str, Line]:
+    """By its id; nothing of a line that makes no sense. Raises InputError for one of another batch."""
+    try:
+        words = members(text)
+    except InputError:
+        return {}
+    n_bytes = words.get("n_bytes")
+    if not (isinstance(n_bytes, float) and n_bytes.is_integer() and 0 <= n_bytes < 2 ** 53
+            and all(isinstance(words.get(name), str) for name in ("id", "codes", "model", "model_sha256"))):
+        return {}
+    for name, now in (("model_sha256", plan.model_sha256), ("n_codebooks", plan.codebooks),
+                      ("option", plan.option_text)):
+        before = words.get(name)
+        if before != now:
+            shown = f"{before:g}" if isinstance(before, float) else before
+            raise InputError(f"{plan.out} was begun with {name} {shown}, not {now}")
+    id, codes, key = words["id"], words["codes"], words.get("key")
+    if not codes.endswith(".tar") or not isinstance(key, str) or not re.fullmatch("[0-9]{1,15}", key):
+        raise InputError(f"{plan.out} is of another format")
+    _check_shard(plan, id, codes, int(key))
+    return {id: Line(int(key), int(n_bytes), text)}
+
+
+def _check_shard(plan: Plan, id: str, codes: str, place: int) -> None:
+    if codes != plan.shard_of(place):
+        raise InputError(f"{plan.out} has the codes of {id} in {codes}, where shard_size {plan.shard_size} and "
+                         f"its place in the manifest would put them into {plan.shard_of(place)}")
 
 
 def _sweep(plan: Plan) -> None:
@@ -191,25 +190,10 @@ def _sweep(plan: Plan) -> None:
         left.unlink()
 
 
-def _checked(plan: Plan, line: bytes) -> str:
-    """The id of a line that belongs to this batch."""
-    words = json.loads(line)
-    if words["model_sha256"] != plan.model_sha256 or words["n_codebooks"] != plan.codebooks or "key" not in words:
-        raise InputError(f"{plan.out} is of another model, number of codebooks or format")
-    return str(words["id"])
-
-
-def _is_whole(plan: Plan, number: int, lines: List[bytes]) -> bool:
-    try:
-        size = os.path.getsize(_path(plan, plan.shard(number)))
-    except FileNotFoundError:
-        return False
-    return size == shards.shard_size(sum(shards.members_size(line, json.loads(line)["n_bytes"])
-                                         for line in lines))
-
-
 # ---- doing it
 
+_NOT_KNOWN = 2 ** 63 - 1  # libsndfile's length of a stream that was written into a pipe
+_WIDTHS = {"PCM_U8": 1, "PCM_16": 2, "PCM_24": 3, "PCM_32": 4, "FLOAT": 4}  # bytes, in WAV
 Result = Tuple[int, Dict[str, bytes], List[Dict[str, Any]]]  # shard, lines by id, errors
 
 
@@ -246,11 +230,13 @@ def encode_shard(plan: Plan, number: int, items: Sequence[Item]) -> Result:
                 sound, rate = read_sound(os.path.join(plan.base, item.audio), item, codec.channels)
                 codes = codec.encode(sound, rate, codebooks=plan.codebooks, resample=True,
                                      option=plan.option)
+                if codes.n_samples == 0:
+                    raise InputError("too short for a frame")
             except (Error, OSError, soundfile.SoundFileError) as error:
                 errors.append({"line": item.place + 1, "id": item.id, "audio": item.audio,
                                "error": f"{item.audio}: {error}"})
                 continue
-            lines[item.id] = shards.line(item, codes, plan.shard(number))
+            lines[item.id] = shards.line(item, codes, plan.shard(number), plan.option_text)
             yield item.key, shards.npy(codes), lines[item.id]
 
     class Empty(Exception):
@@ -274,11 +260,18 @@ def _codec(model: Optional[str]) -> Codec:
 def read_sound(path: str, item: Item, channels: int) -> Tuple[np.ndarray[Any, Any], int]:
     """An item's samples, [N] or [channels, N] float32, and their rate. Other channels than the model's
     are mixed to their mean, as the command does."""
-    with soundfile.SoundFile(path) as file:
-        rate = file.samplerate
-        file.seek(min(_samples(item.offset, rate), file.frames))
-        n = -1 if item.duration is None else _samples(item.duration, rate)
+    with _opened(path) as file:
+        rate, there = file.samplerate, _length(file)
+        first = round(item.offset * rate)
+        if there == _NOT_KNOWN:
+            raise InputError("does not say how long it is")
+        if first > there:
+            raise InputError(f"has {there} samples, none at {first}")
+        n = there - first if item.duration is None else min(round(item.duration * rate), there - first)
+        file.seek(first)
         x = file.read(n, dtype="float32", always_2d=True).T
+    if x.shape[1] < n:
+        raise InputError(f"ends early, after {x.shape[1]} of {n} samples")
     if len(x) == channels:
         return x if channels > 1 else x[0], rate
     if channels > 1 and len(x) > 1:
@@ -287,8 +280,25 @@ def read_sound(path: str, item: Item, channels: int) -> Tuple[np.ndarray[Any, An
     return mean if channels == 1 else np.repeat(mean[np.newaxis], channels, axis=0), rate
 
 
-def _samples(seconds: float, rate: int) -> int:
-    return math.floor(seconds * rate + 0.5)  # C's round, of what is not negative
+def _opened(path: str) -> soundfile.SoundFile:
+    """By its descriptor: of a path, soundfile believes the suffix .raw, and takes UTF-8 alone. What is wrong
+    is told without the path, whose bytes errors.jsonl could not hold."""
+    try:
+        return soundfile.SoundFile(os.open(path, os.O_RDONLY | os.O_CLOEXEC))  # closes it in any case
+    except soundfile.LibsndfileError as error:
+        raise InputError(f"not a sound file: {error.error_string}") from None
+    except OSError as error:
+        raise InputError(error.strerror) from None
+
+
+def _length(file: soundfile.SoundFile) -> int:
+    """In samples; of a plain WAV that was cut short as many as its head announces, of which libsndfile tells
+    in its log alone. From 0x7FFFF000 bytes on it announces nothing."""
+    told = re.search(r"^data : (\d+) \(should be ", file.extra_info, re.MULTILINE)
+    n, width = int(file.frames), file.channels * _WIDTHS.get(file.subtype, 0)
+    if not told or not width or file.format not in ("WAV", "WAVEX") or int(told[1]) >= 0x7FFFF000:
+        return n
+    return max(n, int(told[1]) // int(width))
 
 
 def main(words: Optional[Sequence[str]] = None) -> int:
@@ -303,8 +313,12 @@ def main(words: Optional[Sequence[str]] = None) -> int:
     parser.add_argument("--resume", action="store_true")
     options = parser.parse_args(words)
     ray.init(address=options.address, log_to_driver=False)
-    summary = tokenize(options.manifest, options.out, model=options.model, codebooks=options.codebooks,
-                       shard_size=options.shard_size, resume=options.resume)
+    try:
+        summary = tokenize(options.manifest, options.out, model=options.model, codebooks=options.codebooks,
+                           shard_size=options.shard_size, resume=options.resume)
+    except InputError as error:
+        print(f"tessera.ray: {error}", file=sys.stderr)
+        return 2
     print(f"{summary.items} items, {summary.new} of them new, {summary.failed} failed")
     return 1 if summary.failed else 0
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import os
 from typing import BinaryIO, Dict, Iterable, Optional, Tuple, Union
 
 import numpy as np
@@ -45,8 +46,8 @@ def _rows(codes: Codes) -> bytes:
     return np.ascontiguousarray(codes.codes.T).astype(codes.codes.dtype.newbyteorder("<")).tobytes()
 
 
-def line(item: Item, codes: Codes, file: str) -> bytes:
-    """The item's line of the manifest, without the line feed."""
+def line(item: Item, codes: Codes, file: str, option: Optional[str]) -> bytes:
+    """The item's line of the manifest, without the line feed. option: "NAME=VALUE", if the model has one."""
     rate = codes.frame_rate
     rows = _rows(codes)
     members: Dict[str, Union[str, int, float, None]] = {
@@ -55,7 +56,7 @@ def line(item: Item, codes: Codes, file: str) -> bytes:
         "n_codebooks": codes.n_codebooks, "codebook_size": codes.codebook_size,
         "frame_rate_num": rate.numerator, "frame_rate_den": rate.denominator, "layout": "TK",
         "dtype": "i16" if codes.code_min < 0 else "u16", "model": codes.model,
-        "model_sha256": codes.model_sha256, "token_sha256": hashlib.sha256(rows).hexdigest(),
+        "model_sha256": codes.model_sha256, "option": option, "token_sha256": hashlib.sha256(rows).hexdigest(),
         "duration": codes.duration, "n_bytes": 128 + len(rows), "text": item.text,
         "speaker": item.speaker,
     }
@@ -87,11 +88,6 @@ def member(name: str, data: bytes) -> bytes:
     return bytes(head) + data + bytes(-len(data) % _BLOCK)
 
 
-def members_size(line: bytes, n_bytes: int) -> int:
-    """Of both members of an item whose codes have n_bytes."""
-    return sum(_BLOCK + n + -n % _BLOCK for n in (n_bytes, len(line)))
-
-
 def shard_size(members: int) -> int:
     """Of the tar that holds members of so many bytes."""
     return -(-(members + _END) // _RECORD) * _RECORD
@@ -105,3 +101,18 @@ def write_shard(out: BinaryIO, samples: Iterable[Tuple[str, bytes, bytes]]) -> N
             size += out.write(member(f"{key}.{suffix}", data))
     out.write(bytes(shard_size(size) - size))
 
+
+def holds(path: str, samples: Iterable[Tuple[str, int, bytes]]) -> bool:
+    """Whether the file is the shard of these samples (key, bytes of .npy, .json) and of no others. Each
+    .json is compared, of the codes only that they are as long. False where there is no file. Raises OSError."""
+    if not os.path.exists(path):
+        return False
+    with open(path, "rb") as file:
+        size = 0
+        for key, n_bytes, text in samples:
+            want = member(f"{key}.json", text)
+            file.seek(size + _BLOCK + n_bytes + -n_bytes % _BLOCK)
+            if file.read(len(want)) != want:
+                return False
+            size = file.tell()
+        return file.read(_END + _RECORD) == bytes(shard_size(size) - size)

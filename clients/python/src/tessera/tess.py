@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, BinaryIO, List
 
 import numpy as np
@@ -25,7 +26,9 @@ def write(codes: Codes, out: BinaryIO) -> None:
     if len(name) >= ffi.sizeof(info.model):
         raise InputError(f"the model's name is longer than {ffi.sizeof(info.model) - 1} bytes")
     ffi.memmove(info.model, name, len(name))
-    ffi.memmove(info.fingerprint, bytes.fromhex(codes.model_sha256)[:8], 8)
+    if not re.fullmatch("[0-9a-fA-F]{16,}", codes.model_sha256):
+        raise InputError(f"model_sha256 is {codes.model_sha256!r}: 16 or more hexadecimal digits are needed")
+    ffi.memmove(info.fingerprint, bytes.fromhex(codes.model_sha256[:16]), 8)
     rows = as_rows(as_codes(codes.codes), codes.code_min, codes.codebook_size)
     scales = np.ascontiguousarray([] if codes.scales is None else codes.scales, np.float32)
     writer = ffi.new("struct tess_writer **")
@@ -59,7 +62,7 @@ def _read_all(file: File, reader: object) -> Codes:
         n = file.check(lib.tess_reader_next(reader, uint16s(block), _BLOCK, file.why), ".tess")
         if n == 0:
             break
-        blocks.append(block[:n])
+        blocks.append(block[:n].copy())  # a .tess file's chunks are far shorter
         of_block = lib.tess_reader_scales(reader, n_scales)
         scales += ffi.unpack(of_block, n_scales[0]) if n_scales[0] else []
     rows = np.concatenate(blocks) if blocks else np.empty((0, info.codebooks), dtype)
