@@ -17,8 +17,9 @@
 enum {
     UPGRADES = 1,
     TICK_MS = 1,
-    PATIENCE = 5000, /* turns of the loop: a few times the longest a connection lingers, and what a
-                        loop that runs in circles takes in no time */
+    PATIENCE_S =
+        20, /* many times the longest a connection lingers, and less than the limits of time
+                        that would end a loop that runs in circles */
 };
 
 static struct srv_server server;
@@ -48,6 +49,7 @@ static void start(void)
     static uv_timer_t tick;
     tiny_server_start(&server);
     server.max_clients = 8;
+    server.options.header_ms = server.options.body_ms = server.options.slow_ms = 60000;
     check(srv_http_create(&server) == 0);
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
     address.sun_family = AF_UNIX;
@@ -111,14 +113,15 @@ static size_t put_frame(struct client *c, const uint8_t *record, size_t n_bytes,
 
 static void end(struct client *c)
 {
+    const uint64_t latest = uv_hrtime() + PATIENCE_S * UINT64_C(1000000000);
     shutdown(c->fd, SHUT_WR);
-    for (int i = 0; !c->closed; i++) {
-        check(i < PATIENCE);
+    while (!c->closed) {
+        check(uv_hrtime() < latest);
         take_turn(c, UV_RUN_ONCE);
     }
     close(c->fd);
-    for (int i = 0; srv_http_count(&server, NULL) + server.n_sessions + server.jobs.n > 0; i++) {
-        check(i < PATIENCE);
+    while (srv_http_count(&server, NULL) + server.n_sessions + server.jobs.n > 0) {
+        check(uv_hrtime() < latest);
         uv_run(server.loop, UV_RUN_ONCE);
     }
     check(server.n_streams == 0 && server.unsent == 0 && server.http_unsent == 0);
