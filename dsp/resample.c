@@ -1,5 +1,5 @@
-/* Samples at one rate in, samples at another out: libsoxr (VHQ: double inside, linear phase), with
- * the lengths made exact.
+/* Samples at one rate in, samples at another out: libsoxr (double inside, linear phase), with the
+ * lengths made exact.
  *
  * soxr computes in blocks and lets samples out in bursts; it takes its own delay off, so sample m
  * of the output stands for the time of input m * rate_in / rate_out, and is let out only when the
@@ -11,20 +11,24 @@
  * Always holds: n_out <= ceil(n_in * rate_out / rate_in), and equal after the flush, which feeds
  * zeros until that many are out. soxr's own flush is not used: it rounds the count to nearest.
  *
- * Two limits. soxr takes its memory from malloc. And it has an AVX engine and a plain one, which
- * round differently in double: one float in five million was seen to differ between CPUs with and
- * without AVX. No call chooses the engine, only the environment (SOXR_USE_SIMD64=0: the plain one,
- * at half the speed). */
+ * Two limits. soxr takes its memory from malloc. And it has an AVX engine and a plain one, which may
+ * round differently in double: docs/architecture.md says how rarely a float differs. No call chooses
+ * the engine, only the environment (SOXR_USE_SIMD64=0: the plain one, at half the speed).
+ */
 #include "src/base.h"
 
 #include <limits.h>
 #include <soxr.h>
 #include <string.h>
 
+/* PRECISION is in bits: 126 dB, where 16-bit samples have 98. With one more a live stream at 8 or 16 kHz
+ * waits twice as long, with one less soxr computes in float. */
 enum {
     MAX_RATE = 768000,
     MAX_RATIO = 4096, /* where soxr still ends within its input's time */
     MAX_CHANNELS = 64,
+    PRECISION = 21,
+    LOG2_DFT = 8,  /* soxr's shortest transforms, whose blocks are what a live stream waits for */
     BLOCK = 1024,  /* samples per channel fed at once */
     SILENCE = 4096 /* zeros fed at once, over all channels */
 };
@@ -56,8 +60,10 @@ static size_t due(const struct tess_resampler *r)
 static soxr_t make_soxr(int rate_in, int rate_out, int channels)
 {
     const soxr_io_spec_t io = soxr_io_spec(SOXR_FLOAT32_I, SOXR_FLOAT32_I);
-    const soxr_quality_spec_t quality = soxr_quality_spec(SOXR_VHQ, 0);
-    const soxr_runtime_spec_t runtime = soxr_runtime_spec(1);
+    soxr_quality_spec_t quality = soxr_quality_spec(SOXR_VHQ, 0);
+    soxr_runtime_spec_t runtime = soxr_runtime_spec(1);
+    quality.precision = PRECISION;
+    runtime.log2_min_dft_size = runtime.log2_large_dft_size = LOG2_DFT;
     return soxr_create(rate_in, rate_out, (unsigned)channels, NULL, &io, &quality, &runtime);
 }
 
