@@ -16,6 +16,11 @@ static pthread_mutex_t opening = PTHREAD_MUTEX_INITIALIZER; /* libsndfile has on
 
 enum { BLOCK_BYTES = 65536 }; /* what a pipe holds */
 
+static int fail_inside(const struct cli_audio_in *a)
+{
+    return cli_fail(CLI_FAILED, "%s: ends inside a sample", a->in->name);
+}
+
 static int open_bytes(struct cli_audio_in *a)
 {
     size_t width = fmt_pcm_bytes(&a->pcm);
@@ -70,7 +75,9 @@ int cli_audio_in_open(struct cli_audio_in *a, struct cli_input *in, const struct
         a->pcm = *raw;
         off_t n = in->seekable ? lseek(in->fd, 0, SEEK_END) : -1;
         if (in->seekable && cli_input_seek(in, 0) < 0) return cli_input_fail(in);
-        if (n >= 0) a->n_samples = (int64_t)((uint64_t)n / fmt_pcm_bytes(raw));
+        const int64_t width = (int64_t)fmt_pcm_bytes(raw);
+        if (n > 0 && n % width) return fail_inside(a);
+        if (n >= 0) a->n_samples = n / width;
         return open_bytes(a);
     }
     struct fmt_wav wav;
@@ -116,8 +123,7 @@ static int64_t read_bytes(struct cli_audio_in *a, float *pcm, size_t capacity)
         ptrdiff_t got = n ? cli_input_read(a->in, a->bytes + a->n_fill, n) : 0;
         if (got < 0) return -cli_input_fail(a->in);
         if (n == 0 && !a->in->seekable) drain(a->in);
-        if (got == 0 && a->n_fill > 0 && a->n_samples < 0)
-            return -cli_fail(CLI_FAILED, "%s: ends inside a sample", a->in->name);
+        if (got == 0 && a->n_fill > 0 && a->n_samples < 0) return -fail_inside(a);
         if (got == 0) return 0;
         a->n_fill += (size_t)got;
         if (a->bytes_left != UINT64_MAX) a->bytes_left -= (uint64_t)got;

@@ -339,8 +339,10 @@ static int open_all(struct batch *b, const char *folder)
 static int finish(struct batch *b, const char *from)
 {
     cli_say_progress("");
-    if (b->n_done + b->n_failed + b->n_found == 0)
+    if (b->n_done + b->n_failed + b->n_found == 0) {
+        cli_journal_forget(&b->journal);
         return cli_fail(CLI_FAILED, "%s: no sound files", from);
+    }
     const int exit_code = cli_journal_sort(&b->journal);
     if (!exit_code) summarise(b);
     return exit_code ? exit_code : b->n_failed ? CLI_FAILED : CLI_OK;

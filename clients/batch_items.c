@@ -298,6 +298,8 @@ static int open_manifest(struct cli_items *items, bool twice)
     struct stat st;
     struct cli_input in = {.name = items->name, .fd = open(items->name, O_RDONLY | O_CLOEXEC)};
     int exit_code = in.fd < 0 || fstat(in.fd, &st) < 0 ? cli_input_fail(&in) : CLI_OK;
+    if (!exit_code && S_ISDIR(st.st_mode))
+        exit_code = cli_fail(CLI_FAILED, "%s: a folder, not a manifest", items->name);
     if (!exit_code && twice && !S_ISREG(st.st_mode)) exit_code = cli_input_spool(&in);
     if (!exit_code && !(items->manifest = fdopen(in.fd, "r"))) exit_code = cli_input_fail(&in);
     if (exit_code) cli_input_close(&in);

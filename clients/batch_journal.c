@@ -184,6 +184,11 @@ void cli_journal_close(struct cli_journal *j)
     *j = (struct cli_journal){0};
 }
 
+void cli_journal_forget(const struct cli_journal *j)
+{
+    if (!j->is_taken_up && j->n_manifest == 0) unlink(cli_layout_file(j->layout, MANIFEST).text);
+}
+
 int cli_journal_put(
     struct cli_journal *j, uint32_t entry, const char *line, size_t n, int64_t n_bytes)
 {

@@ -48,6 +48,9 @@ int cli_journal_open(struct cli_journal *j,
                      int option);
 void cli_journal_close(struct cli_journal *j);
 
+/** Removes a manifest without lines, unless it was taken up. Cannot fail. */
+void cli_journal_forget(const struct cli_journal *j);
+
 /** Takes note of an item, whose entry's index goes to *entry. Returns 1 if it is done, 0 if it is to
  *  be done, or a negated exit code, the reason told: CLI_FAILED if another item has this id, CLI_USAGE if
  *  it is done at another place. */

@@ -33,6 +33,7 @@ int cli_layout(struct cli_layout *l, const char *format, const char *folder, int
         i++;
     if (i == N_FORMATS)
         return cli_fail(CLI_USAGE, "--format %s: tess, npy, webdataset or jsonl", format);
+    if (!*folder) return cli_fail(CLI_USAGE, "--out: a folder's name is missing");
     if (strlen(folder) > MAX_FOLDER) return cli_fail(CLI_USAGE, "--out: too long a name");
     *l = (struct cli_layout){folder, formats[i].name, codes_of(i), formats[i].shard,
                              shard_size ? shard_size : 4096};

@@ -21,7 +21,8 @@ int cli_convert_open(struct cli_convert *c,
     int error = tess_resampler_create(&c->resampler, rate_in, rate_out, channels_out, NULL);
     if (error)
         return cli_fail(CLI_FAILED, "%s: resampling %d Hz to %d Hz: %s", name, rate_in, rate_out,
-                        tess_strerror(error));
+                        error == TESS_E_ARGUMENT ? "one is over 4096 times the other"
+                                                 : tess_strerror(error));
     c->capacity = tess_resampler_bound(c->resampler, n_block);
     c->mixed = malloc(sizeof(float) * n_block * (size_t)channels_out);
     c->out = malloc(sizeof(float) * c->capacity * (size_t)channels_out);

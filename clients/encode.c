@@ -25,6 +25,9 @@ static int open_codes(struct encode *e, const char *path)
 {
     const struct cli_codes_format *format = cli_codes_format(e->options->format, path);
     if (!format) return cli_fail(CLI_USAGE, "--format %s: tess, npy or json", e->options->format);
+    const char *hash = e->options->save_hash;
+    if (path && hash && strcmp(path, "-") == 0 && strcmp(hash, "-") == 0)
+        return cli_fail(CLI_USAGE, "--save-hash -: standard output holds the codes");
     char *made_up = path ? NULL : cli_options_output(e->options->args[0], format->suffix);
     if (!path && !made_up) return cli_fail_memory();
     int exit_code =
@@ -41,8 +44,6 @@ static int open_hashes(struct encode *e)
     if (!path) return CLI_OK;
     if (e->info.encode == TESS_WHOLE_CLIP)
         return cli_fail(CLI_USAGE, "--save-hash: %s encodes a sound at once", e->info.name);
-    if (e->out.is_stdout && strcmp(path, "-") == 0)
-        return cli_fail(CLI_USAGE, "--save-hash -: standard output holds the codes");
     int exit_code = cli_output_open(&e->hash_out, path, e->options->force, &e->encoding.sound.in);
     if (exit_code) return exit_code;
     if (cli_output_is_same(&e->out, &e->hash_out))

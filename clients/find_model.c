@@ -33,19 +33,18 @@ int cli_model_folders(char folders[CLI_MAX_FOLDERS][PATH_MAX])
 
 int cli_find_model(const char *name, char path[PATH_MAX])
 {
-    if (strchr(name, '/') || is_file(name)) {
-        if (snprintf(path, PATH_MAX, "%s", name) < PATH_MAX) return CLI_OK;
-        return cli_fail(CLI_MODEL, "the model's path is too long");
-    }
     char folders[CLI_MAX_FOLDERS][PATH_MAX], searched[CLI_MAX_FOLDERS * (PATH_MAX + 2)] = "";
-    int n_folders = cli_model_folders(folders);
+    int n_folders = strchr(name, '/') ? 0 : cli_model_folders(folders);
     for (int i = 0; i < n_folders; i++) {
         int n = snprintf(path, PATH_MAX, "%s/%s" CLI_MODEL_SUFFIX, folders[i], name);
         if (n < PATH_MAX && is_file(path)) return CLI_OK;
         size_t fill = strlen(searched);
         snprintf(searched + fill, sizeof searched - fill, "%s%s", i ? ", " : "", folders[i]);
     }
-    return cli_fail(CLI_MODEL, "no model '%s' in %s (-m takes a file)", name, searched);
+    if (n_folders > 0 && !is_file(name))
+        return cli_fail(CLI_MODEL, "no model '%s' in %s, and no file", name, searched);
+    if (snprintf(path, PATH_MAX, "%s", name) < PATH_MAX) return CLI_OK;
+    return cli_fail(CLI_MODEL, "the model's path is too long");
 }
 
 const char *cli_model_name(const struct cli_options *options)
@@ -55,7 +54,7 @@ const char *cli_model_name(const struct cli_options *options)
     return environment && *environment ? environment : CLI_DEFAULT_MODEL;
 }
 
-static int check_kernel(const char *name)
+static int check_kernel(const char *from, const char *name)
 {
     char names[128] = "";
     for (int i = 0; tess_kernel_name(i); i++) {
@@ -63,7 +62,7 @@ static int check_kernel(const char *name)
         size_t fill = strlen(names);
         snprintf(names + fill, sizeof names - fill, "%s%s", i ? ", " : "", tess_kernel_name(i));
     }
-    return cli_fail(CLI_USAGE, "--kernel %s: this machine has %s", name, names);
+    return cli_fail(CLI_USAGE, "%s %s: this machine has %s", from, name, names);
 }
 
 int cli_open_model(const struct cli_options *options,
@@ -74,7 +73,12 @@ int cli_open_model(const struct cli_options *options,
 {
     char path[PATH_MAX];
     *model = NULL;
-    int exit_code = options->kernel ? check_kernel(options->kernel) : CLI_OK;
+    const char *environment = getenv("TESSERA_KERNEL");
+    int exit_code = CLI_OK;
+    if (options->kernel)
+        exit_code = check_kernel("--kernel", options->kernel);
+    else if (environment && *environment)
+        exit_code = check_kernel("TESSERA_KERNEL", environment);
     if (!exit_code) exit_code = cli_find_model(name, path);
     if (exit_code) return exit_code;
     struct tess_model_options how = {.size = sizeof how, .kernel = options->kernel, .use = use};

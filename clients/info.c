@@ -7,6 +7,7 @@
 #include "verbs.h"
 
 #include <stdlib.h>
+#include <sys/stat.h>
 
 struct contents {
     const struct tess_file_info *info;
@@ -31,10 +32,11 @@ static int read_all(struct tess_reader *reader, const struct cli_input *in, stru
     free(codes);
     c->complete = n == 0;
     c->n_samples = c->complete ? tess_reader_samples(reader) : -1;
-    c->n_bytes = in->n_bytes;
+    struct stat st;
+    c->n_bytes = in->seekable && fstat(in->fd, &st) == 0 ? (uint64_t)st.st_size : in->n_bytes;
     int64_t n_samples = c->complete ? c->n_samples : c->n_frames * info->hop;
     c->seconds = (double)n_samples / info->sample_rate;
-    c->kbits = c->seconds > 0 ? 8e-3 * (double)c->n_bytes / c->seconds : 0;
+    c->kbits = c->complete && c->seconds > 0 ? 8e-3 * (double)c->n_bytes / c->seconds : 0;
     return c->complete ? CLI_OK : cli_fail(CLI_FAILED, "%s: %s", in->name, why.text);
 }
 
@@ -54,7 +56,9 @@ static void print_text(const char *name, const struct contents *c)
            i->code_min, i->code_min + i->entries - 1);
     if (i->segment_frames)
         printf("segments     of %d frames, each with a scale\n", i->segment_frames);
-    printf("size         %llu bytes, %.3f kbit/s\n", (unsigned long long)c->n_bytes, c->kbits);
+    printf("size         %llu bytes", (unsigned long long)c->n_bytes);
+    if (c->complete) printf(", %.3f kbit/s", c->kbits);
+    putchar('\n');
     for (int t = 0; t < i->n_tags; t++)
         printf("tag          %s=%s\n", i->tags[t].key, i->tags[t].value);
 }
@@ -89,14 +93,18 @@ static void print_json(const char *name, const struct contents *c)
     cJSON_AddNumberToObject(root, "entries", i->entries);
     cJSON_AddNumberToObject(root, "code_min", i->code_min);
     cJSON_AddNumberToObject(root, "bytes", (double)c->n_bytes);
-    cJSON_AddNumberToObject(root, "kbit_per_second", c->kbits);
+    if (c->complete)
+        cJSON_AddNumberToObject(root, "kbit_per_second", c->kbits);
+    else
+        cJSON_AddNullToObject(root, "kbit_per_second");
     cJSON *tags = cJSON_AddObjectToObject(root, "tags");
     for (int t = 0; t < i->n_tags; t++)
         cJSON_AddStringToObject(tags, i->tags[t].key, i->tags[t].value);
     cli_json_print(root, stdout);
 }
 
-static int show(const struct cli_options *options, const char *path)
+/* A blank line parts one text from the next. */
+static int show(const struct cli_options *options, const char *path, bool *is_next)
 {
     struct cli_input in;
     struct tess_reader *reader = NULL;
@@ -110,8 +118,11 @@ static int show(const struct cli_options *options, const char *path)
         exit_code = read_all(reader, &in, &c);
         if (c.info && options->json)
             print_json(in.name, &c);
-        else if (c.info)
+        else if (c.info) {
+            if (*is_next) putchar('\n');
             print_text(in.name, &c);
+            *is_next = true;
+        }
     }
     tess_reader_destroy(reader);
     cli_input_close(&in);
@@ -121,9 +132,9 @@ static int show(const struct cli_options *options, const char *path)
 int cli_info(const struct cli_options *options)
 {
     int exit_code = CLI_OK;
+    bool is_next = false;
     for (int i = 0; i < options->n_args; i++) {
-        if (i > 0 && !options->json) putchar('\n');
-        int of_this = show(options, options->args[i]);
+        int of_this = show(options, options->args[i], &is_next);
         if (of_this) exit_code = of_this;
     }
     return exit_code;

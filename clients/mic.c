@@ -14,6 +14,7 @@
 #include <math.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum {
     BLOCK = 1024,    /* samples at a time */
@@ -99,6 +100,8 @@ static int open_outputs(struct mic *m)
     const struct cli_options *o = m->options;
     const char *path = o->n_args ? o->args[0] : NULL;
     int exit_code = CLI_OK;
+    if (path && o->save && strcmp(path, "-") == 0 && strcmp(o->save, "-") == 0)
+        return cli_fail(CLI_USAGE, "--save -: standard output holds the codes");
     if (path)
         exit_code = cli_recording_open(&m->recording, path, o->force, &m->live->info,
                                        m->live->codebooks, m->microphone.rate);
@@ -268,7 +271,8 @@ static void print_json(const struct mic *m, double seconds, double kbits)
         cJSON_AddNumberToObject(speaker, "samples_cut", (double)p->n_cut);
         cJSON_AddNumberToObject(speaker, "samples_dropped", (double)p->n_dropped);
     }
-    cli_json_print(root, m->recording.out.is_stdout ? stderr : stdout);
+    const bool is_data = m->recording.out.is_stdout || m->save_out.is_stdout;
+    cli_json_print(root, is_data ? stderr : stdout);
 }
 
 static void summarise(const struct mic *m)
@@ -314,6 +318,10 @@ int cli_mic(const struct cli_options *options)
     struct mic m = {.options = options, .recording.out.fd = -1, .save_out.fd = -1};
     if (!options->list_devices && !options->n_args && !options->save && !options->loopback)
         return cli_fail(CLI_USAGE, "nowhere to go: OUT, --save FILE or --loopback");
+    if (options->device && !options->loopback)
+        return cli_fail(CLI_USAGE, "--device, the speaker, needs --loopback");
+    if (options->api_key_file && !options->connect)
+        return cli_fail(CLI_USAGE, "--api-key-file needs --connect");
     int exit_code = cli_devices_start();
     if (exit_code) return exit_code;
     exit_code = options->list_devices ? cli_devices_list(options) : record(&m);

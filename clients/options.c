@@ -83,7 +83,7 @@ static const struct row rows[] = {
     REAL("seconds", 0, CLI_MIC, seconds, "S", "end after so much sound", 1e-3, 1e6),
     FLAG("list-devices", 0, CLI_MIC, list_devices, "show microphones and speakers"),
     TEXT("capture", 'c', CLI_MIC, capture, "ID", "microphone: its number or a part of its name"),
-    TEXT("device", 0, LIVE, device, "ID", "speaker: likewise"),
+    TEXT("device", 0, LIVE, device, "ID", "speaker: its number or a part of its name"),
     FLAG("loopback", 0, CLI_MIC, loopback, "back to the speaker: hear the codec"),
     TEXT("save", 0, CLI_MIC, save, "FILE", "the microphone's sound as WAV"),
     TEXT("connect", 0, LIVE, connect, "URI", "let a tesserad work: tcp:HOST[:PORT] or unix:PATH"),

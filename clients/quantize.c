@@ -83,6 +83,7 @@ static int read_speech(struct speech *s, const char *path)
 
 struct report {
     const struct cli_options *options;
+    FILE *to;
     cJSON *layers; /* where --json asks for it */
     int n_layers, n_int8;
 };
@@ -99,8 +100,8 @@ static void on_layer(void *ctx, const struct tess_quantized_layer *layer)
         cJSON_AddBoolToObject(item, "int8", layer->int8);
         cJSON_AddItemToArray(r->layers, item);
     } else if (!r->options->quiet) {
-        printf("%-24s %7.3f %%  %s\n", layer->name, 100 * layer->error,
-               layer->int8 ? "int8" : "as it was");
+        fprintf(r->to, "%-24s %7.3f %%  %s\n", layer->name, 100 * layer->error,
+                layer->int8 ? "int8" : "as it was");
     }
 }
 
@@ -117,6 +118,7 @@ static int quantize(const struct cli_options *options, const char *in, const str
         cli_output_close(&out);
         return exit_code;
     }
+    report.to = out.is_stdout ? stderr : stdout;
     cJSON *root = options->json ? cJSON_CreateObject() : NULL;
     if (root) report.layers = cJSON_AddArrayToObject(root, "layers");
     const struct tess_io io = {.ctx = &out, .write = cli_output_write};
@@ -134,7 +136,7 @@ static int quantize(const struct cli_options *options, const char *in, const str
         exit_code = cli_fail(CLI_MODEL, "%s: %s", in, why.text);
     if (!exit_code) exit_code = cli_output_commit(&out);
     if (!exit_code && root)
-        cli_json_print(root, stdout);
+        cli_json_print(root, report.to);
     else
         cJSON_Delete(root);
     if (!exit_code && !options->quiet && !options->json)

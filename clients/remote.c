@@ -55,6 +55,10 @@ static int connect_tcp(struct cli_remote *r, const char *where)
     const char *port = usual;
     snprintf(usual, sizeof usual, "%d", TESS_WIRE_PORT);
     split(where, host, &port);
+    char *end;
+    const long number = strtol(port, &end, 10);
+    if (*end || number < 1 || number > 65535)
+        return cli_fail(CLI_USAGE, "--connect %s: a port is a number from 1 to 65535", r->name);
     const struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
     struct addrinfo *found;
     int error = getaddrinfo(host, port, &hints, &found);

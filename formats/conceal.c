@@ -39,7 +39,11 @@ void fmt_conceal_came(
     struct fmt_conceal *c, const uint16_t *codes, size_t n_frames, float *pcm, size_t n_samples)
 {
     const size_t K = (size_t)c->codebooks, hop = (size_t)c->hop;
-    if (n_frames == 0) return;
+    if (n_frames == 0) { /* the end gives what was held back, of lost frames it may be */
+        const float lower = c->gain - (float)n_samples / (float)(hop * FMT_CONCEALED_FRAMES);
+        if (c->gain < 1) fade(c, pcm, n_samples, lower > 0 ? lower : 0, n_samples);
+        return;
+    }
     memcpy(c->last, codes + (n_frames - 1) * K, K * sizeof *codes);
     c->have_last = true;
     c->n_lost = 0;

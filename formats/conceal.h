@@ -28,7 +28,7 @@ void fmt_conceal_lost(
     struct fmt_conceal *c, size_t n_lost, size_t n_frames, float *pcm, size_t n_samples);
 
 /** Takes note of frames that came, codes [n_frames][codebooks]; after lost ones their sound, pcm
- *  [n_samples][channels], rises again over the first hop. */
+ *  [n_samples][channels], rises again over the first hop. No frames: the end, which goes on to fade. */
 void fmt_conceal_came(
     struct fmt_conceal *c, const uint16_t *codes, size_t n_frames, float *pcm, size_t n_samples);
 

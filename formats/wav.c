@@ -85,6 +85,13 @@ static bool read_format(const uint8_t *chunk, uint32_t n_bytes, struct fmt_pcm *
     return (plain || (tag == WAVE_FLOAT && bits == 32)) && le16(chunk + 12) == fmt_pcm_bytes(pcm);
 }
 
+/* What writers to pipes announce: nothing, all that 31 or 32 bits hold or whole pages of it, and arecord
+ * one byte more than 31 hold. */
+static bool is_unknown(uint32_t size)
+{
+    return size == 0 || (size >= 0x7FFFF000 && size <= 0x80000000) || size >= 0xFFFFF000;
+}
+
 int64_t fmt_wav_read_head(struct fmt_wav *wav, const uint8_t *bytes, size_t n)
 {
     bool have_format = false;
@@ -97,8 +104,7 @@ int64_t fmt_wav_read_head(struct fmt_wav *wav, const uint8_t *bytes, size_t n)
         at += 8;
         if (memcmp(chunk, "data", 4) == 0) {
             if (!have_format) return -1;
-            /* 0 and 0x7FFFF... are other writers' ways to say that they did not know */
-            wav->n_bytes = size == 0 || size >= 0x7FFFF000 ? UINT64_MAX : size;
+            wav->n_bytes = is_unknown(size) ? UINT64_MAX : size;
             wav->start = at;
             return 0;
         }

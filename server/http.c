@@ -216,6 +216,13 @@ static void on_log(int level, const char *line)
             (int)strcspn(line, "\n"), line);
 }
 
+/* As browsers write it. */
+static bool is_origin(const char *text)
+{
+    const char *host = strstr(text, "://");
+    return host && host > text && host[3] && !strchr(host + 3, '/');
+}
+
 int srv_http_create(struct srv_server *server)
 {
     const struct srv_options *o = &server->options;
@@ -231,6 +238,14 @@ int srv_http_create(struct srv_server *server)
         srv_log(&server->log, SRV_ERROR, "start", "--tls-cert and --tls-key go together");
         return 2;
     }
+    for (int i = 0; i < o->allow_origins.n; i++)
+        if (!is_origin(o->allow_origins.item[i])) {
+            srv_log(
+                &server->log, SRV_ERROR, "start",
+                "--allow-origin %s: SCHEME://HOST or SCHEME://HOST:PORT, with nothing behind it",
+                o->allow_origins.item[i]);
+            return 2;
+        }
     the_log = &server->log;
     lws_set_log_level(LLL_ERR, on_log);
 

@@ -1,5 +1,6 @@
-/* Names of models in, open models out. A FILE is taken as it is; a bare name is looked for beside the
- * sources of a build tree, else in share/tessera/models of the prefix it was installed to. */
+/* Names of models in, open models out. A path is taken as it is; a bare name is looked for beside the
+ * sources of a build tree, else in share/tessera/models of the prefix it was installed to, and then may
+ * be a file's. */
 #include "server/models.h"
 
 #include <limits.h>
@@ -33,13 +34,15 @@ static int open_one(struct srv_model *m, const char *given)
     if (n_name >= sizeof m->name || (equals && n_name == 0))
         return fail(given, "a name has 1 to 63 bytes");
     char path[PATH_MAX];
-    if (strchr(file, '/') || access(file, R_OK) == 0)
+    if (!strchr(file, '/')) installed_path(path, file);
+    if (strchr(file, '/') || (access(path, F_OK) != 0 && access(file, F_OK) == 0))
         snprintf(path, sizeof path, "%s", file);
-    else
-        installed_path(path, file);
 
     struct tess_why why;
-    if (tess_model_open(&m->model, path, NULL, &why) != 0) return fail(given, why.text);
+    if (tess_model_open(&m->model, path, NULL, &why) != 0) {
+        fprintf(stderr, "tesserad: --model %s: %s: %s\n", given, path, why.text);
+        return 1;
+    }
     m->info.size = sizeof m->info;
     int error = tess_model_get_info(m->model, &m->info);
     if (error) return fail(given, tess_strerror(error));

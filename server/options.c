@@ -118,8 +118,8 @@ static int read_environment(struct srv_options *o)
             name[n++] = *c == '-' ? '_' : (char)toupper((unsigned char)*c);
         name[n] = 0;
         const char *text = getenv(name);
-        if (text && set_or_tell(o, i, text, SRV_ENVIRONMENT, "TESSERA_ variable of ") != 0)
-            return 2;
+        strcpy(name + n, ", ");
+        if (text && set_or_tell(o, i, text, SRV_ENVIRONMENT, name) != 0) return 2;
     }
     return 0;
 }
@@ -159,10 +159,10 @@ static int read_file(struct srv_options *o, const char *path)
 {
     FILE *file = fopen(path, "re");
     if (!file) return fail("--config ", path, strerror(errno));
-    char line[4096], where[64];
+    char line[4096], where[4096];
     int error = 0;
     for (int n = 1; !error && fgets(line, sizeof line, file); n++) {
-        snprintf(where, sizeof where, "--config, line %d: ", n);
+        snprintf(where, sizeof where, "--config %.4000s, line %d: ", path, n);
         if (strlen(line) == sizeof line - 1 && line[sizeof line - 2] != '\n')
             error = fail(where, "the line", "is longer than 4094 bytes");
         else

@@ -240,6 +240,7 @@ static int plan_depthwise(struct tess_layer *layer, struct tess_why *why)
                               "row '%s': kernel %d is above %d, or stride or dilation above 1",
                               row->tensor, row->kernel, TESS_MAX_KERNEL);
     plan_windows(layer);
+    layer->n_state = tess_source_size(layer);   /* a counter, of a kernel of 1 too */
     layer->n_scratch = (size_t)layer->channels; /* a row of zeros */
     return 0;
 }

@@ -195,7 +195,8 @@ stream_istft(const struct tess_layer *layer, const struct tess_batch *batch, int
         tess_istft_push(layer->stft, overlap, in.rows + (size_t)t * (size_t)layer->in_channels, 1,
                         samples, scratch);
         int skip = at >= 0 ? 0 : at + hop <= 0 ? hop : (int)-at;
-        if (layer->row.fill) even_out(&layer->row, at + layer->row.right, INT32_MAX, samples, hop);
+        if (layer->row.fill)
+            even_out(&layer->row, at + layer->row.right, INT64_MAX / hop, samples, hop);
         memcpy(out.rows + written, samples + skip, (size_t)(hop - skip) * sizeof *samples);
         written += hop - skip;
     }

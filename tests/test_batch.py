@@ -342,16 +342,18 @@ class BadInputs(BatchCase):
 
     def test_usage(self):
         self.fails(USAGE, says=["--manifest"], source=())
-        self.fails(USAGE, "--manifest", "x", says=["--manifest"])
-        self.fails(USAGE, "--format", "mp3", says=["webdataset"])
-        self.fails(USAGE, "--codebooks", "3", says=["2 (1.5 kbit/s)"])
-        self.fails(USAGE, "--option", "x=1", says=["--option"])
+        for word, value, says in (("--manifest", "x", "--manifest"), ("--format", "mp3", "webdataset"),
+                                  ("--codebooks", "3", "2 (1.5 kbit/s)"), ("--option", "x=1", "--option")):
+            self.fails(USAGE, word, value, says=[says])
         self.run_it("batch", "in", exit_code=USAGE)
-        self.fails(FAILED, source=("nowhere",), says=["nowhere: No such file"])
-        self.fails(FAILED, source=("--manifest", "nowhere"), says=["nowhere: No such file"])
+        for source in ("nowhere",), ("--manifest", "nowhere"):
+            self.fails(FAILED, source=source, says=["nowhere: No such file"])
+        self.fails(FAILED, source=("--manifest", "in"), says=["in: a folder"])
+        self.fails(USAGE, out="", says=["--out"])
         self.assertFalse(self.path("out").exists())
         self.path("void").mkdir()
-        self.fails(FAILED, source=("void",), says=["void: no sound files"], out="nothing")
+        for _ in 1, 2:  # the first leaves nothing
+            self.fails(FAILED, source=("void",), says=["void: no sound files"], out="nothing")
         self.path("file").write_text("")
         self.fails(IO, out="file/out", says=["file/out"])
 

@@ -128,7 +128,9 @@ class Encode(Case):
         out = self.run_it("encode", "--raw", "--raw-rate", RATE, "--raw-chan", 1, "--raw-bits", 24,
                           "x.raw", "-").stdout
         self.assertEqual(out, expected)
-        self.fails(FAILED, "encode", "--raw", "--raw-chan", 2, "-", stdin=b"123", says=["sample"])
+        self.path("odd.raw").write_bytes(bytes(1001))
+        for name, data in ("-", bytes(1001)), ("odd.raw", None):
+            self.fails(FAILED, "encode", "--raw", "--raw-chan", 1, name, "odd.tess", stdin=data, says=["inside a sample"])
 
     def test_half_rate_is_a_prefix(self):
         wav = self.wav()
@@ -227,6 +229,13 @@ class Encode(Case):
                 self.assertIn("ends early, after 23900 of 24000" if cut == 200 else "ends early, after 23899 of 24000",
                               self.run_it("encode", "-f", name, "cut.tess", stdin=data).text)
         self.fails(FAILED, "encode", "-", "x.tess", stdin=open_ended[:-201], says=["inside a sample"])
+        for size in 0x7FFFEFFE, 0x80000002, 0xC0000000, 0x7FFFF000, 0x7FFFFFFF, 0x80000000, 0xFFFFF000:
+            known = size in (0x7FFFEFFE, 0x80000002, 0xC0000000)
+            sized = plain[:40] + struct.pack("<I", size) + plain[44:]
+            self.path("sized.wav").write_bytes(sized)
+            for name, data in ("sized.wav", None), ("-", sized):
+                text = self.run_it("encode", "-f", name, "sized.tess", stdin=data).text
+                self.assertEqual(f"ends early, after 24000 of {size // 2}" in text, known, hex(size))
 
     def test_not_finite(self):
         for value, name in ((math.nan, "NaN"), (math.inf, "infinite")):
@@ -443,6 +452,7 @@ class Looking(Case):
         info = json.loads(done.stdout)
         self.assertEqual((info["complete"], info["n_samples"]), (False, None))
         self.assertTrue(0 < info["n_frames"] < 375)
+        self.assertEqual((info["bytes"], info["kbit_per_second"]), (self.path("cut.tess").stat().st_size, None))
         self.fails(FAILED, "info", self.path("in.wav"), says=["in.wav"])
 
     def test_verify_names_the_frame(self):

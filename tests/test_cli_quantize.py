@@ -54,6 +54,12 @@ class Quantize(Case):
             self.assertEqual(after[name + ".scale"], ("F32", before[name + ".weight"][1][:1]))
         self.assertEqual(len(after), len(before) + len(linear))
 
+    def test_through_a_pipe(self):
+        """Standard output has the model, so what is told of it goes where errors go."""
+        done = self.run_it("quantize", "--json", FLOATS, "-", SPEECH)
+        self.assertEqual(done.stdout, MODEL.read_bytes())
+        self.assertTrue(json.loads(done.text)["layers"])
+
     def test_layers_above_the_limit_stay(self):
         self.run_it("quantize", "-q", "--max-error", "1", FLOATS, "q.safetensors", SPEECH)
         told = json.loads(self.run_it("quantize", "--json", "-f", "--max-error", "1", FLOATS, "q.safetensors",

@@ -55,6 +55,15 @@ class Models(Case):
         self.fails(BAD_MODEL, "models", "show", wav, says=["in.wav"])
         self.fails(BAD_MODEL, "bench", "-m", wav)
 
+    def test_a_file_of_a_shipped_models_name(self):
+        self.path("tessera-24k-speech-int8").write_text("a note")
+        self.run_it("encode", self.wav())
+
+    def test_kernels_of_no_machine(self):
+        wav = self.wav()
+        self.fails(USAGE, "encode", "--kernel", "mmx", wav, says=["--kernel mmx", "scalar"])
+        self.fails(USAGE, "encode", wav, env={"TESSERA_KERNEL": "mmx"}, says=["TESSERA_KERNEL mmx", "scalar"])
+
     def test_codes_of_another_model(self):
         other = self.retrained()
         tess = self.coded()
@@ -103,6 +112,13 @@ class BadDays(Case):
             self.fails(FAILED, "encode", "-f", wav, name, says=["input"])
         self.assertEqual(wav.read_bytes(), before)
 
+    def test_names_that_are_not_text(self):
+        wav = self.wav()
+        wav = wav.rename(os.fsdecode(os.fsencode(self.folder) + b"/caf\xe9.wav"))
+        done = subprocess.run([BIN / "tessera", "encode", "--json", wav], stdout=subprocess.PIPE, check=True,
+                              env=environment())
+        self.assertTrue(json.loads(done.stdout)["output"].endswith("/caf\ufffd.tess"))
+
     def test_links_and_devices_stay(self):
         wav = self.wav()
         self.path("real.tess").write_text("old")
@@ -130,6 +146,8 @@ class BadDays(Case):
         wav = self.wav()
         self.fails(USAGE, "encode", "--save-hash", "x.tess", "-f", wav, "x.tess", says=["--save-hash", "codes"])
         self.assertFalse(self.path("x.tess").exists())
+        done = self.fails(USAGE, "encode", "--save-hash", "-", wav, "-", says=["--save-hash", "codes"])
+        self.assertEqual(done.stdout, b"")
 
     def test_unwritable(self):
         wav = self.wav()

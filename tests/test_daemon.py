@@ -362,6 +362,10 @@ class Flow(WithDaemon):
                 # The last frame back is one that only full gain gives: speech, not silence.
             self.assertGreater(max(map(abs, out[-10 * HOP:])), 100)
         self.assertTrue(all(v == 0 for v in self.lost(0, 10, 0)))
+        # What is held back at the end is of lost frames too: it stays silent, or goes on to fade.
+        self.assertTrue(all(v == 0 for v in self.lost(40, 20, 0)[45 * HOP - delay:]))
+        faded, plain = self.lost(40, 2, 0)[41 * HOP:], array.array("h", reference.audio)[:40 * HOP]
+        self.assertLess(max(map(abs, faded)), 0.4 * max(map(abs, plain)))
 
     def test_latency_alone(self):
         """The hop's codes come before the next hop: it is not held back for company."""

@@ -74,25 +74,33 @@ class Options(unittest.TestCase):
 
     def test_long_line(self):
         """A line is read whole or refused, never in two."""
-        for n, told in (4000, ""), (4200, "tesserad: --config, line 2: the line: is longer than 4094 bytes\n"):
+        for n, told in (4000, ""), (4200, "tesserad: --config {}, line 2: the line: is longer than 4094 bytes\n"):
             with tempfile.NamedTemporaryFile("w") as file:
                 file.write(f"\nunix = /{'x' * n}\n")
                 file.flush()
                 done = subprocess.run([f"{build}/bin/tesserad", "--print-config", "--config", file.name],
                                       stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-            self.assertEqual((done.returncode, done.stderr), (2 if told else 0, told))
+            self.assertEqual((done.returncode, done.stderr), (2 if told else 0, told.format(file.name)))
 
     def test_refused(self):
         for words in (["--nothing"], ["file"], ["--port"], ["--port", "65536"], ["--port", "x"],
                       ["--max-clients", "0"], ["--max-clients", "9" * 30], ["--log-format", "xml"],
                       ["--config", "/nonexistent/tesserad.conf"], ["--host", "0.0.0.0", "--port", "0", "--unix", ""],
-                      ["--host", "0.0.0.0", "--port", "0", "--insecure"],
+                      ["--host", "0.0.0.0", "--port", "0", "--insecure"], ["--allow-origin", "https://a.b/"],
+                      ["--allow-origin", "a.b"],
                       ["--api-key-file", "/nonexistent/tesserad.conf"], ["--api-key-file", "/dev/null"]):
             done = subprocess.run([f"{build}/bin/tesserad", *words], stderr=subprocess.PIPE, text=True)
             self.assertEqual(done.returncode, 2, (words, done.stderr))
             self.assertNotEqual(done.stderr, "")
         done = subprocess.run([f"{build}/bin/tesserad", "--config", "/usr"], stderr=subprocess.PIPE, text=True)
         self.assertEqual((done.returncode, done.stderr), (2, "tesserad: --config /usr: Is a directory\n"))
+        done = subprocess.run([f"{build}/bin/tesserad"], stderr=subprocess.PIPE, text=True,
+                              env={**os.environ, "TESSERA_MAX_CLIENTS": "many"})
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("tesserad: TESSERA_MAX_CLIENTS", done.stderr)
+        done = subprocess.run([f"{build}/bin/tesserad", "--model", "nobody"], stderr=subprocess.PIPE, text=True)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("weights/nobody.safetensors", done.stderr)
         with tempfile.NamedTemporaryFile("w") as keys:
             keys.write("secret\n")
             keys.flush()

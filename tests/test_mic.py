@@ -223,9 +223,12 @@ class Microphone(Case):
 
     def test_nowhere_to_go(self):
         self.finish(self.start("mic", env=self.pulse.environment), USAGE)
-        self.finish(self.start("mic", "--connect", "http://x", "no.tess", env=self.pulse.environment), USAGE)
         twice = self.folder / "twice"
-        self.finish(self.start("mic", twice, "--save", twice, env=self.pulse.environment), USAGE)
+        for words in (["mic", "--connect", "http://x", "no.tess"], ["mic", "--connect", "tcp:localhost:73043", "no.tess"],
+                      ["mic", "--connect", "tcp:localhost:http", "no.tess"], ["mic", "--device", "0", "no.tess"],
+                      ["mic", "--api-key-file", "k", "no.tess"], ["play", "--api-key-file", "k", "no.tess"],
+                      ["mic", twice, "--save", twice], ["mic", "-", "--save", "-"]):
+            self.finish(self.start(*words, env=self.pulse.environment), USAGE)
         self.assertFalse(twice.exists())
 
 

@@ -82,10 +82,16 @@ class AsyncClient(unittest.IsolatedAsyncioTestCase):
             self.assertEqual(decoder.stats["decode"]["lost"], 100)
 
     async def test_refused(self):
+        for address in "nowhere", "127.0.0.1:x", "127.0.0.1:99999", "127.0.0.1:0":
+            with self.assertRaisesRegex(tessera.InputError, "host:port"):
+                async with tessera.aio.connect(address):
+                    pass
         async with tessera.aio.connect(self.unix) as server:
             with self.assertRaises(tessera.ServerError) as caught:
                 await server.stream_encoder(model="unknown")
             self.assertEqual(caught.exception.code, 404)
+            with self.assertRaisesRegex(tessera.InputError, "'codebook' is none"):
+                await server.stream_encoder(codebook=2)
             decoder = await server.stream_decoder(codebooks=2)
             with self.assertRaisesRegex(tessera.InputError, "stream has 2"):
                 await decoder.push(CODES.codes)

@@ -259,6 +259,12 @@ class Refused(unittest.TestCase):
         good = file.getvalue()
         self.refuses(tessera.FileError, ".tess", tessera.Codes.load, io.BytesIO(good[:-1]))
         self.refuses(tessera.FileError, ".tess", tessera.Codes.load, io.BytesIO(b"RIFF" + good[4:]))
+        with tempfile.TemporaryDirectory() as folder:
+            cut = pathlib.Path(folder, "cut.tess")
+            cut.write_bytes(good[:-1])
+            self.refuses(tessera.FileError, str(cut), tessera.Codes.load, cut)
+            with self.assertRaisesRegex(FileNotFoundError, "none/x.tess'$"):
+                CODEC.encode(SPEECH).save(f"{folder}/none/x.tess")
 
         class Broken(io.BytesIO):
             def read(self, n=-1):

@@ -31,6 +31,7 @@ sys.path.insert(0, str(SOURCE))
 import numpy as np
 import soundfile
 import torch
+import yaml
 from safetensors.numpy import load_file
 from weights.train import Refused, checkpoint, data, export, judges, loop, recipe as recipes, team
 from weights.train.__main__ import RECIPE, main
@@ -243,7 +244,7 @@ class Refusals(unittest.TestCase):
                             ("loss.phase_windows=[333]", "loss.phase_windows"), ("lass.mel=1", "lass.mel")):
             with self.subTest(change):
                 self.refuses(key, recipes.load, RECIPE, [change])
-        values = recipes.yaml.safe_load(RECIPE.read_text())
+        values = yaml.safe_load(RECIPE.read_text())
         del values["augment"]["band"]
         self.refuses("augment.band is missing", recipes.check, values)
 
@@ -253,9 +254,10 @@ class Refusals(unittest.TestCase):
             code, said = quiet("prepare", folder, f"{folder}/data")
             self.assertEqual(code, 1)
             self.assertIn("no recording", said.splitlines()[-1])
+            self.assertEqual(os.listdir(f"{folder}/data"), [])
             for command in (("prepare", f"{folder}/none", folder), ("run", folder, "--data", folder),
                             ("run", f"{folder}/x", "--data", folder, "--init", JUDGES),
-                            ("export", f"{folder}/notes.wav", folder)):
+                            ("export", f"{folder}/notes.wav", folder), ("export", JUDGES, folder)):
                 code, said = quiet(*command)
                 self.assertEqual((code, len(said.splitlines())), (1, 1), (command, said))
 

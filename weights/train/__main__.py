@@ -30,7 +30,7 @@ def run(a):
 def export(a):
     from . import checkpoint, export as exports
 
-    state = checkpoint.load(a.checkpoint)
+    state = checkpoint.load_cycle(a.checkpoint)
     print(exports.export(state, recipes.check(state["recipe"]), a.folder, a.golden))
     return 0
 
@@ -44,7 +44,7 @@ def evaluate(a):
         net = Codec(recipe)
         exports.read(a.model, net)
     else:
-        state = checkpoint.load(a.model)
+        state = checkpoint.load_cycle(a.model)
         recipe = recipes.check(state["recipe"])
         net = Codec(recipe)
         net.load_state_dict(state["net"])

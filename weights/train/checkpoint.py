@@ -36,6 +36,14 @@ def load(path):
         raise Refused(f"{path}: it is not a checkpoint: {str(error).splitlines()[0]}") from None
 
 
+def load_cycle(path):
+    """The same of a run's `last.pt` or `final.pt` alone."""
+    state = load(path)
+    if "recipe" not in state:
+        raise Refused(f"{path}: it is not a cycle's checkpoint")
+    return state
+
+
 def pinned_judges(judges, windows):
     """Half the bytes, and enough to go on from."""
     return {"judges": {name: t.half() for name, t in judges.items()}, "windows": list(windows)}

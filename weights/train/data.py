@@ -74,6 +74,8 @@ def prepare(recordings, folder, rate, manifest=None):
                     table.writerow((len(pcm), kind, path))
                     seconds += len(pcm) / rate
         if split == "train" and not seconds:
+            os.unlink(part)
+            os.unlink(listing)
             raise Refused(f"{recordings}: no recording in it that libsndfile reads")
         os.replace(part, f"{folder}/{split}.s16")
         os.replace(listing, f"{folder}/{split}.tsv")  # last: it says that the other is whole

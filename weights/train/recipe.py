@@ -3,8 +3,6 @@
 import dataclasses
 from dataclasses import dataclass, field
 
-import yaml
-
 from . import Refused
 
 BIG = 1 << 30
@@ -246,6 +244,8 @@ def check(values):
 
 def load(path, changes=()):
     """The recipe of a YAML file with changes such as "cycle.steps=20"."""
+    import yaml
+
     try:
         with open(path) as file:
             values = yaml.safe_load(file)

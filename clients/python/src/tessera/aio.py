@@ -26,6 +26,7 @@ from .errors import EndedError, InputError, ServerError
  _PONG, _ERROR) = range(1, 16)
 _HEADER = struct.Struct("<BBHI")  # type, flags, stream, bytes of payload
 _EXTENSIONS = 128  # types from here on are skipped
+_OPTIONS = ("model", "codebooks", "rate", "channels", "bulk", "options")  # of OPEN
 
 
 @contextlib.asynccontextmanager
@@ -36,7 +37,7 @@ async def connect(address: str = "127.0.0.1:7207", *, key: Optional[str] = None)
         reader, writer = await asyncio.open_unix_connection(address[5:])
     else:
         host, colon, port = address.rpartition(":")
-        if not colon or not port.isdigit():
+        if not colon or not port.isdecimal() or not 0 < int(port) < 65536:
             raise InputError(f"address {address!r}: host:port or unix:/path")
         reader, writer = await asyncio.open_connection(host.strip("[]"), int(port))
     connection = Connection(reader, writer)
@@ -67,7 +68,7 @@ class Connection:
 
     async def stream_encoder(self, **options: Any) -> StreamEncoder:
         """Opens a live encoder. Options are those of OPEN: model, codebooks, rate (Hz, of the samples to
-        come), channels, bulk, options. Raises ServerError, ConnectionError."""
+        come), channels, bulk, options. Raises ServerError, ConnectionError, InputError (another option)."""
         encoder = StreamEncoder(self, options)
         await encoder.reset()
         return encoder
@@ -143,6 +144,9 @@ class _Stream:
     _direction = ""
 
     def __init__(self, connection: Connection, options: Dict[str, Any]):
+        for name in options:
+            if name not in _OPTIONS:
+                raise InputError(f"{name!r} is none of a stream's options: {', '.join(_OPTIONS)}")
         self._connection = connection
         self._words = {**options, "direction": self._direction, "format": "f32le"}
         self._number = 0  # none: not open

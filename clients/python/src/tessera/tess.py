@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from typing import Any, BinaryIO, List
 
@@ -43,15 +44,17 @@ def write(codes: Codes, out: BinaryIO) -> None:
 
 def read(source: BinaryIO) -> Codes:
     file = File(source)
+    name = getattr(source, "name", None)
+    about = os.fsdecode(name) if isinstance(name, (str, bytes, os.PathLike)) else ".tess"
     reader = ffi.new("struct tess_reader **")
-    file.check(lib.tess_reader_create(reader, file.io, ffi.NULL, file.why), ".tess")
+    file.check(lib.tess_reader_create(reader, file.io, ffi.NULL, file.why), about)
     try:
-        return _read_all(file, reader[0])
+        return _read_all(file, reader[0], about)
     finally:
         lib.tess_reader_destroy(reader[0])
 
 
-def _read_all(file: File, reader: object) -> Codes:
+def _read_all(file: File, reader: object, about: str) -> Codes:
     info = lib.tess_reader_info(reader)
     dtype = np.int16 if info.code_min < 0 else np.uint16
     blocks: List[np.ndarray[Any, Any]] = []
@@ -59,7 +62,7 @@ def _read_all(file: File, reader: object) -> Codes:
     n_scales = ffi.new("size_t *")
     while True:
         block = np.empty((_BLOCK, info.codebooks), dtype)
-        n = file.check(lib.tess_reader_next(reader, uint16s(block), _BLOCK, file.why), ".tess")
+        n = file.check(lib.tess_reader_next(reader, uint16s(block), _BLOCK, file.why), about)
         if n == 0:
             break
         blocks.append(block[:n].copy())  # a .tess file's chunks are far shorter
