@@ -346,14 +346,12 @@ class BadInputs(BatchCase):
                                   ("--codebooks", "3", "2 (1.5 kbit/s)"), ("--option", "x=1", "--option")):
             self.fails(USAGE, word, value, says=[says])
         self.run_it("batch", "in", exit_code=USAGE)
-        for source in ("nowhere",), ("--manifest", "nowhere"):
-            self.fails(FAILED, source=source, says=["nowhere: No such file"])
-        self.fails(FAILED, source=("--manifest", "in"), says=["in: a folder"])
         self.fails(USAGE, out="", says=["--out"])
-        self.assertFalse(self.path("out").exists())
         self.path("void").mkdir()
-        for _ in 1, 2:  # the first leaves nothing
-            self.fails(FAILED, source=("void",), says=["void: no sound files"], out="nothing")
+        for *source, says in (("nowhere", "No such file"), ("--manifest", "nowhere", "No such file"),
+                              ("--manifest", "in", "a folder"), ("void", "no sound files"), ("void", "no sound files")):
+            self.fails(FAILED, source=source, says=[f"{source[-1]}: {says}"])  # and leaves nothing
+        self.assertFalse(self.path("out/manifest.jsonl").exists())
         self.path("file").write_text("")
         self.fails(IO, out="file/out", says=["file/out"])
 
