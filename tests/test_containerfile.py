@@ -117,6 +117,7 @@ def check(stage, entrypoint, build):
         want = encode(daemon.connect())
     root, program = os.path.split(os.path.dirname(entrypoint[0]))
     assert program == "bin" and entrypoint == [f"{root}/bin/tesserad"], entrypoint
+    run(*stage.enter(), f"{root}/bin/tessera", "encode", "--help", stdout=subprocess.DEVNULL)  # the command, too
     with Daemon(root, wrapper=stage.enter()) as daemon:
         port = int(re.search(r"native protocol on 0\.0\.0\.0:(\d+)", daemon.log()).group(1))
         assert encode(Client(("127.0.0.1", port), key="a-key")) == want
