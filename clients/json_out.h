@@ -5,7 +5,8 @@
 #include <cjson/cJSON.h>
 #include <stdio.h>
 
-/** Prints *root and a newline, U+FFFD for bytes that are not UTF-8, and deletes it. A failure stays in the stream's error flag. */
+/** Prints *root and a newline, U+FFFD for bytes that are not UTF-8, and deletes it. A failure stays in
+ *  the stream's error flag. */
 void cli_json_print(cJSON *root, FILE *to);
 
 #endif

@@ -13,8 +13,7 @@
  *
  * Two limits. soxr takes its memory from malloc. And it has an AVX engine and a plain one, which may
  * round differently in double: docs/architecture.md says how rarely a float differs. No call chooses
- * the engine, only the environment (SOXR_USE_SIMD64=0: the plain one, at half the speed).
- */
+ * the engine, only the environment (SOXR_USE_SIMD64=0: the plain one, at half the speed). */
 #include "src/base.h"
 
 #include <limits.h>

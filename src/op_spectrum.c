@@ -196,7 +196,8 @@ stream_istft(const struct tess_layer *layer, const struct tess_batch *batch, int
                         samples, scratch);
         int skip = at >= 0 ? 0 : at + hop <= 0 ? hop : (int)-at;
         if (layer->row.fill)
-            even_out(&layer->row, at + layer->row.right, INT64_MAX / hop, samples, hop);
+            even_out(&layer->row, at + layer->row.right, INT64_MAX / layer->row.kernel, samples,
+                     hop);
         memcpy(out.rows + written, samples + skip, (size_t)(hop - skip) * sizeof *samples);
         written += hop - skip;
     }
