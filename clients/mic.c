@@ -320,9 +320,8 @@ int cli_mic(const struct cli_options *options)
         return cli_fail(CLI_USAGE, "nowhere to go: OUT, --save FILE or --loopback");
     if (options->device && !options->loopback)
         return cli_fail(CLI_USAGE, "--device, the speaker, needs --loopback");
-    if (options->api_key_file && !options->connect)
-        return cli_fail(CLI_USAGE, "--api-key-file needs --connect");
-    int exit_code = cli_devices_start();
+    int exit_code = cli_options_live(options);
+    if (!exit_code) exit_code = cli_devices_start();
     if (exit_code) return exit_code;
     exit_code = options->list_devices ? cli_devices_list(options) : record(&m);
     close_all(&m);

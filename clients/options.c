@@ -278,6 +278,13 @@ int cli_options_raw(const struct cli_options *options, struct fmt_pcm *pcm)
     return CLI_OK;
 }
 
+int cli_options_live(const struct cli_options *options)
+{
+    if (options->api_key_file && !options->connect)
+        return cli_fail(CLI_USAGE, "--api-key-file needs --connect");
+    return CLI_OK;
+}
+
 char *cli_options_output(const char *in, const char *suffix)
 {
     size_t n = strlen(in);

@@ -90,6 +90,9 @@ struct cli_family_text {
 };
 struct cli_family_text cli_options_family_text(const struct tess_model_info *info, int value);
 
+/** Do the options of live sound go together? Returns 0, or CLI_USAGE, the reason told. */
+int cli_options_live(const struct cli_options *options);
+
 /** IN with its suffix changed, to be freed; "-" for "-". NULL without memory. */
 char *cli_options_output(const char *in, const char *suffix);
 

@@ -162,9 +162,8 @@ static int play(struct play *p)
 int cli_play(const struct cli_options *options)
 {
     struct play p = {.options = options, .in.fd = -1};
-    if (options->api_key_file && !options->connect)
-        return cli_fail(CLI_USAGE, "--api-key-file needs --connect");
-    int exit_code = cli_devices_start();
+    int exit_code = cli_options_live(options);
+    if (!exit_code) exit_code = cli_devices_start();
     if (exit_code) return exit_code;
     exit_code = play(&p);
     cli_device_close(&p.speaker);
